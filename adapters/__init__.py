@@ -1,0 +1,1 @@
+"""QuIC adapters: orthogonal fine-tuning by compound matrices, inside Hugging Face PEFT."""

@@ -1,0 +1,1 @@
+"""Hamming-weight-preserving circuits and their exact classical simulation."""

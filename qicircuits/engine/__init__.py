@@ -1,0 +1,1 @@
+"""Engines that move amplitudes: index tables (plan) and the torch sweep (reference)."""
