@@ -1,0 +1,93 @@
+"""The circuit on one Hamming-weight sector: the gates of a layout applied to vectors of C(n, k) amplitudes."""
+
+import torch
+from torch import Tensor
+
+from .compound import check_vectors, compound_apply
+from .engine.reference import sweep
+from .engine.weight_one import circuit_matrix
+from .layouts import Layout
+from .orthogonal import check_real
+
+__all__ = ["apply_layout", "is_compound"]
+
+
+def is_compound(layout: Layout, order: int, gate: str = "rbs") -> bool:
+    """Whether a circuit acts on the weight-k sector as the compound C_k of its weight-1 matrix, for all angles.
+
+    It does for FBS gates on any wires and for RBS gates on neighbours. RBS gates on other wires miss the
+    sign of the particles in between, and act as a compound only for k in {0, 1, n}.
+
+    Args:
+        layout: where the gates stand.
+        order: Hamming weight k, with 0 <= k <= n.
+        gate: "rbs" or "fbs".
+
+    Raises:
+        ValueError: the gate is another one.
+    """
+    if gate not in ("rbs", "fbs"):
+        raise ValueError(f"gate is 'rbs' or 'fbs', got {gate!r}")
+    return gate == "fbs" or layout.is_nearest_neighbour or order in (0, 1, layout.n)
+
+
+def apply_layout(
+    vectors: Tensor, angles: Tensor, layout: Layout, order: int, gate: str = "rbs", *, method: str = "auto"
+) -> Tensor:
+    r"""Apply a circuit of RBS or FBS gates to vectors of the weight-k sector.
+
+    A gate on wires (i, j) takes, for every pair of basis states |..1..0..>, |..0..1..> that differ there,
+
+        x_a, x_b -> cos(theta) x_a - p sin(theta) x_b,  p sin(theta) x_a + cos(theta) x_b,
+
+    with p = 1 for RBS and p = (-1)^(ones strictly between i and j) for FBS. The angle is the field's RBS
+    angle, half of PennyLane's with the opposite sign: RBS(theta) = SingleExcitation(-2 theta).
+
+    Args:
+        vectors: x, shape (..., C(n, k)), any real floating dtype; amplitudes in lexicographic order of subsets.
+            Types shorter than float32 are computed in float32.
+        angles: theta in radians, shape (..., n_gates), in the order of ``layout.pairs``, float32 or float64.
+            Leading dimensions broadcast with those of `vectors`.
+        layout: where the gates stand.
+        order: Hamming weight k, with 0 <= k <= n.
+        gate: "rbs" or "fbs".
+        method: "gates" runs the gates one by one, and keeps only the output for the backward; "compound"
+            applies C_k of the weight-1 matrix, where the circuit is one; "auto" picks the faster.
+
+    Returns:
+        y, shape (..., C(n, k)), dtype and device of `vectors`; differentiable in vectors and angles.
+
+    Raises:
+        ValueError: a shape does not fit, the order is not in 0..n, the gate or the method is not known, or
+            method="compound" is asked of RBS gates on non-neighbouring wires with 1 < k < n.
+        TypeError: `vectors` is not real floating point, or `angles` not float32 or float64.
+
+    >>> from qicircuits import staircase
+    >>> apply_layout(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([torch.pi / 2, 0.0]), staircase(3), 1).round()
+    tensor([-0., 1., 0.])
+    """
+    check_vectors(vectors, layout.n, order)
+    check_real(angles, "angles")
+    if not angles.dim() or angles.shape[-1] != layout.n_gates:
+        raise ValueError(
+            f"angles of {layout} have shape (..., {layout.n_gates}), one a gate, got {tuple(angles.shape)}"
+        )
+    if method not in ("auto", "gates", "compound"):
+        raise ValueError(f"method is one of 'auto', 'gates', 'compound', got {method!r}")
+    compound = is_compound(layout, order, gate)
+    if method == "compound" and not compound:
+        raise ValueError(
+            f"RBS gates on non-neighbouring wires are no compound matrix for 1 < order < n, got {layout} with "
+            f"order={order}: use method='gates', or gate='fbs'"
+        )
+    dtype = torch.promote_types(vectors.dtype, torch.float32)
+    x, theta = vectors.to(dtype), angles.to(dtype)
+    if method == "compound" or (method == "auto" and compound and order == 1):
+        y = compound_apply(circuit_matrix(theta, layout), x, order)
+    else:
+        rows, turns = x.movedim(-1, 0), theta.movedim(-1, 0)
+        # Trailing batch dimensions broadcast from the right, as the leading ones of the arguments do.
+        depth = max(rows.dim(), turns.dim())
+        rows, turns = (t.reshape(t.shape[0], *[1] * (depth - t.dim()), *t.shape[1:]) for t in (rows, turns))
+        y = sweep(rows, turns, layout, order, fermionic=gate == "fbs").movedim(0, -1)
+    return y.to(vectors.dtype)
