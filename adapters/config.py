@@ -1,0 +1,188 @@
+"""QuICConfig: what a user chooses about a QuIC adapter, checked when it is written down or read back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from peft import PeftConfig, PeftType
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+
+from .checkpoint import check_adapter_file
+from .plan import check_block_choice, check_orders
+
+__all__ = ["CONFIG_VERSION", "ParameterMap", "QuICConfig", "Side"]
+
+CONFIG_VERSION = 1
+"""The version of the saved configuration that this release reads and writes."""
+
+ParameterMap = Literal["cayley", "exponential", "rbs"]
+Side = Literal["out", "in"]
+_Bias = Literal["none", "all", "quic_only"]
+
+
+@dataclass
+class QuICConfig(PeftConfig):
+    """The configuration of a QuIC adapter, for ``peft.get_peft_model`` and ``model.add_adapter``.
+
+    A target layer with weight W gets W' = R W (side "out") or W' = W R (side "in"), where
+
+        R = ⊕_{i=1..N} [ ⊕_{k in orders} C_k(A_i) ⊕ I_pad ] ⊕ I_untouched
+
+    is orthogonal, and each A_i in SO(n) is given by n(n-1)/2 trained numbers. Orders (1,) with the map
+    "cayley" is OFT on the output side; PEFT's own OFT rotates the input side.
+
+    Args:
+        target_modules: names or suffixes of the modules to adapt, one regular expression, or "all-linear";
+            None takes PEFT's default for the architecture.
+        exclude_modules: names or suffixes, or one regular expression, of modules to leave alone.
+        orders: the compound orders k, distinct and at least 1; their order is that of the sectors.
+        n_blocks: N, the number of blocks; one by default.
+        block_size: b, the number of features of a block, N = d // b; not together with `n_blocks`.
+        block_share: whether the blocks of a layer share one A.
+        parameter_map: from numbers to A: "cayley", "exponential", or "rbs", whose numbers are the angles (in
+            radians, from the swap-network start) of a brickwork circuit of RBS gates.
+        side: which features of the layer are rotated.
+        module_dropout: probability, in [0, 1), that a training forward skips the rotation of a layer, for the
+            whole batch.
+        init_weights: True starts at R = I exactly; False at a random rotation near I (for tests).
+        bias: which biases are trained too: "none", "all", or "quic_only", those of the adapted layers.
+        layers_to_transform: indices of the layers to adapt, where `target_modules` is a list.
+        layers_pattern: name of the list of layers, where `layers_to_transform` is given.
+        modules_to_save: modules that are trained in full and saved with the adapter.
+        config_version: the version of this configuration's meaning; leave it.
+
+    Raises:
+        TypeError, ValueError: a value is not allowed; the message says the rule and the value.
+
+    >>> QuICConfig(target_modules=["query", "value"], orders=(1, 2), n_blocks=2).orders
+    (1, 2)
+    """
+
+    target_modules: list[str] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Names or suffixes of the modules to adapt, one regular expression, or 'all-linear'; "
+            "None takes PEFT's default for the architecture."
+        },
+    )
+    exclude_modules: list[str] | str | None = field(
+        default=None,
+        metadata={"help": "Names or suffixes, or one regular expression, of modules to leave alone."},
+    )
+    orders: tuple[int, ...] = field(
+        default=(1, 2),
+        metadata={"help": "The compound orders, distinct integers, at least 1; (1,) is OFT."},
+    )
+    n_blocks: int | None = field(
+        default=None,
+        metadata={"help": "Number of blocks that the features are divided into; one by default."},
+    )
+    block_size: int | None = field(
+        default=None,
+        metadata={"help": "Number of features of a block; not together with n_blocks."},
+    )
+    block_share: bool = field(
+        default=False,
+        metadata={"help": "Whether the blocks of a layer share one rotation."},
+    )
+    parameter_map: ParameterMap = field(
+        default="cayley",
+        metadata={"help": "From trained numbers to a rotation: 'cayley', 'exponential' or 'rbs' (angles)."},
+    )
+    side: Side = field(
+        default="out",
+        metadata={"help": "Which features of the layer are rotated: 'out' (W' = R W) or 'in' (W' = W R)."},
+    )
+    module_dropout: float = field(
+        default=0.0,
+        metadata={"help": "Probability, in [0, 1), that a training forward skips the rotation of a layer."},
+    )
+    init_weights: bool = field(
+        default=True,
+        metadata={"help": "True starts at the identity, False at a random rotation near it (for tests)."},
+    )
+    bias: _Bias = field(
+        default="none",
+        metadata={"help": "Which biases are trained too: 'none', 'all' or 'quic_only'."},
+    )
+    layers_to_transform: list[int] | int | None = field(
+        default=None,
+        metadata={"help": "Indices of the layers to adapt; only where target_modules is a list."},
+    )
+    layers_pattern: list[str] | str | None = field(
+        default=None,
+        metadata={"help": "Name of the list of layers, such as 'layers' or 'h'; with layers_to_transform."},
+    )
+    modules_to_save: list[str] | None = field(
+        default=None,
+        metadata={"help": "Modules that are trained in full and saved with the adapter."},
+    )
+    config_version: int = field(
+        default=CONFIG_VERSION,
+        metadata={"help": "Version of this configuration's meaning; leave it."},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_version(self.config_version)
+        self.peft_type = PeftType["QUIC"]
+        self.orders = check_orders(self.orders)
+        check_block_choice(self.n_blocks, self.block_size)
+        for name, choices in (("parameter_map", ParameterMap), ("side", Side), ("bias", _Bias)):
+            if (value := getattr(self, name)) not in get_args(choices):
+                raise ValueError(f"{name} must be one of {get_args(choices)}, got {value!r}")
+        for name in ("block_share", "init_weights"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {value!r}")
+        if not isinstance(self.module_dropout, int | float) or not 0 <= self.module_dropout < 1:
+            raise ValueError(f"module_dropout must be a probability in [0, 1), got {self.module_dropout!r}")
+        self._check_targets()
+
+    def _check_targets(self) -> None:
+        if isinstance(self.target_modules, list | tuple) and not self.target_modules:
+            raise ValueError("target_modules must name at least one module (None takes the default), got []")
+        if isinstance(self.target_modules, str) and self.layers_to_transform is not None:
+            raise ValueError(
+                "layers_to_transform needs target_modules as a list; a regular expression selects the layers "
+                f"itself, got target_modules={self.target_modules!r}"
+            )
+        if self.layers_pattern and self.layers_to_transform is None:
+            raise ValueError(
+                f"layers_pattern needs layers_to_transform too, got layers_pattern={self.layers_pattern!r}"
+            )
+        # PEFT matches names against sets, and writes them to disk as lists.
+        for name in ("target_modules", "exclude_modules"):
+            if isinstance(value := getattr(self, name), list | tuple):
+                setattr(self, name, set(value))
+
+    @classmethod
+    def check_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
+        """Refuse another config version before PEFT drops the fields it does not know."""
+        _check_version(kwargs.get("config_version", CONFIG_VERSION))
+        return kwargs
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: Any
+    ) -> "QuICConfig":
+        """Read a saved configuration and, if it lies in a local folder, check the adapter file beside it.
+
+        Only the header of the file is read.
+
+        Raises:
+            ValueError: the configuration is of another version or not allowed, or the adapter file is truncated,
+                not readable, or holds other shapes than the configuration says.
+        """
+        config = super().from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
+        file = Path(pretrained_model_name_or_path, subfolder or "", SAFETENSORS_WEIGHTS_NAME)
+        if isinstance(config, cls) and file.is_file():
+            check_adapter_file(file, config.orders, config.n_blocks, config.block_size, config.block_share)
+        return config
+
+
+def _check_version(version: Any) -> None:
+    if version != CONFIG_VERSION:
+        raise ValueError(
+            f"this release of qicircuits reads config_version={CONFIG_VERSION}, got {version!r}: "
+            "load the adapter with the release that wrote it"
+        )

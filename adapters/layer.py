@@ -1,0 +1,237 @@
+"""QuICLayer: a frozen layer whose input or output features are rotated, with PEFT's life cycle of adapters."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from torch import Tensor, nn
+
+from .config import QuICConfig, Side
+from .plan import BlockPlan, plan_blocks
+from .rotation import Rotation
+
+__all__ = ["QuICLayer"]
+
+_Route = list[tuple[str, Tensor | None]]
+"""The adapters of one call, in order, each with the rows of the batch it serves (None: all of them)."""
+
+
+class QuICLayer(nn.Module, BaseTunerLayer):
+    """A layer with weight W that computes with R W (side "out") or W R (side "in") instead, W left as it is.
+
+        out:  v = base(x) - bias,  y = base(x) + (R v - v)         in:  y = base(R x)
+
+    With R = I the outputs are those of the base layer to the last bit, a bias is not rotated, and its gradient
+    is that of an ordinary bias. Active adapters compose in their order: W' = R_2 R_1 W, or W' = W R_1 R_2.
+
+    Its subclasses say where a kind of layer keeps its features.
+
+    Args:
+        base_layer: the layer to adapt.
+        adapter_name: name of the first adapter.
+        config: its configuration.
+
+    Raises:
+        ValueError: the layer has no room for the orders, or its kind cannot be rotated on that side.
+    """
+
+    adapter_layer_names = ("quic_parameters",)
+    other_param_names = ("quic_rotation", "quic_side", "quic_dropout")
+
+    feature_dim: ClassVar[int] = -1
+    """The dimension of inputs and outputs that holds the features."""
+    weight_dims: ClassVar[dict[Side, int]]
+    """The dimension of the weight that holds the features of each side."""
+
+    # What BaseTunerLayer brings; it carries no types, and nn.Module would take these for tensors.
+    active_adapters: list[str]
+    disable_adapters: bool
+    merged: bool
+    delete_adapter: Callable[[str], None]
+    get_base_layer: Callable[[], Any]
+    set_adapter: Callable[..., None]
+
+    def __init__(self, base_layer: nn.Module, adapter_name: str, config: QuICConfig) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.quic_parameters = nn.ParameterDict()
+        self.quic_rotation: dict[str, Rotation] = {}
+        self.quic_side: dict[str, Side] = {}
+        self.quic_dropout: dict[str, float] = {}
+        self.merged_adapters: list[str] = []
+        self._active_adapter = adapter_name
+        self.update_layer(adapter_name, config)
+
+    @classmethod
+    def count_features(cls, base_layer: nn.Module, side: Side) -> int:
+        """The number of features of a side.
+
+        Raises:
+            ValueError: this kind of layer cannot be rotated on that side.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def plan(cls, base_layer: nn.Module, config: QuICConfig) -> BlockPlan:
+        """Where the blocks of an adapter would lie in a layer; nothing is created.
+
+        Raises:
+            ValueError: as the class.
+        """
+        features = cls.count_features(base_layer, config.side)
+        return plan_blocks(
+            features,
+            config.orders,
+            n_blocks=config.n_blocks,
+            block_size=config.block_size,
+            block_share=config.block_share,
+        )
+
+    def update_layer(self, adapter_name: str, config: QuICConfig) -> None:
+        """Add an adapter to the layer; its parameters are zero, R = I, unless `config.init_weights` is False."""
+        plan = self.plan(self.get_base_layer(), config)
+        parameters = torch.zeros(plan.parameter_shape)
+        if not config.init_weights:
+            nn.init.normal_(parameters, std=0.1)
+        self.quic_rotation[adapter_name] = Rotation(plan, config.parameter_map)
+        self.quic_side[adapter_name] = config.side
+        self.quic_dropout[adapter_name] = config.module_dropout
+        self.quic_parameters[adapter_name] = nn.Parameter(parameters)
+        self._move_adapter_to_device_of_base_layer(adapter_name)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def matrices(self, adapter_name: str) -> Tensor:
+        """The rotations A_i of an adapter, shape (N, n, n), or (1, n, n) where its blocks share one."""
+        return self.quic_rotation[adapter_name].matrices(self.quic_parameters[adapter_name])
+
+    def forward(self, x: Tensor, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Tensor:
+        """The base layer with the rotations of the active adapters, or of one adapter a row of the batch."""
+        if self.disable_adapters:
+            if self.merged:
+                self.unmerge()
+            return self.base_layer(x, *args, **kwargs)
+        route = self._route(x, adapter_names)
+        if self.merged:
+            return self.base_layer(x, *args, **kwargs)
+        for name, rows in reversed(route):
+            if self.quic_side[name] == "in":
+                x = self._rotate(x, name, rows).to(x.dtype)
+        out: Tensor = self.base_layer(x, *args, **kwargs)
+        return self._rotate_output(out, [(name, rows) for name, rows in route if self.quic_side[name] == "out"])
+
+    def _route(self, x: Tensor, adapter_names: Sequence[str] | None) -> _Route:
+        if adapter_names is None:
+            return [(name, None) for name in self.active_adapters if name in self.quic_parameters]
+        if self.merged:
+            raise ValueError(
+                f"adapter_names needs unmerged adapters, got merged {self.merged_adapters}: call unmerge_adapter()"
+            )
+        if len(adapter_names) != len(x):
+            raise ValueError(
+                f"adapter_names needs one name a row of the batch, got {len(adapter_names)} names for {len(x)} rows"
+            )
+        rows_of = {name: [row for row, other in enumerate(adapter_names) if other == name] for name in adapter_names}
+        return [
+            (name, torch.tensor(rows, device=x.device))
+            for name, rows in rows_of.items()
+            if name in self.quic_parameters  # not "__base__", nor an adapter of other layers only
+        ]
+
+    def _rotate_output(self, out: Tensor, route: _Route) -> Tensor:
+        if not route:
+            return out
+        bias = getattr(self.get_base_layer(), "bias", None)
+        linear = rotated = out
+        if bias is not None:
+            # At least float32: the difference below would cancel in shorter types.
+            wide = out.to(torch.promote_types(out.dtype, torch.float32))
+            linear = rotated = wide - bias.reshape(-1, *[1] * (-1 - self.feature_dim))
+        for name, rows in route:
+            rotated = self._rotate(rotated, name, rows)
+        # Not rotated + bias: with R = I that would round differently from the base layer.
+        return (rotated if bias is None else out + (rotated - linear)).to(out.dtype)
+
+    def _rotate(self, x: Tensor, name: str, rows: Tensor | None = None) -> Tensor:
+        """R on the feature dimension of x, or of the given rows of x."""
+        served = x if rows is None else x.index_select(0, rows)
+        rotated = self.quic_rotation[name].apply(self.quic_parameters[name], served.movedim(self.feature_dim, -1))
+        rotated = rotated.movedim(-1, self.feature_dim)
+        if self.training and self.quic_dropout[name]:
+            # Chosen by value, not by a branch, which would break the graph of torch.compile.
+            skip = torch.rand((), device=x.device) < self.quic_dropout[name]
+            rotated = torch.where(skip, served.to(rotated.dtype), rotated)
+        return rotated if rows is None else x.index_copy(0, rows, rotated.to(x.dtype))
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Put the rotations into the base weight: computed in at least float32, rounded once.
+
+        Args:
+            safe_merge: whether to refuse a result that is not finite, before the weight is touched.
+            adapter_names: the adapters, in order; the active ones by default.
+
+        Raises:
+            ValueError: the weight is quantised, or `safe_merge` and an adapter gives numbers that are not finite.
+        """
+        names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.quic_parameters]
+        weight = self._mergeable_weight()
+        merged = weight.detach()
+        for name in names:
+            merged = self._rotate_weight(merged, name, inverse=False)
+            if safe_merge and not merged.isfinite().all():
+                raise ValueError(f"a merged weight must be finite, got NaN or infinity from adapter {name!r}")
+        if names:
+            with torch.no_grad():
+                weight.copy_(merged)
+        self.merged_adapters.extend(names)
+
+    def unmerge(self) -> None:
+        """Take merged rotations out again, by their transposes: the weight returns up to rounding."""
+        if not self.merged:
+            warnings.warn("no adapter is merged, nothing to unmerge", stacklevel=2)
+            return
+        weight = self._mergeable_weight()
+        restored = weight.detach()
+        for name in reversed(self.merged_adapters):
+            restored = self._rotate_weight(restored, name, inverse=True)
+        with torch.no_grad():
+            weight.copy_(restored)
+        self.merged_adapters.clear()
+
+    def _mergeable_weight(self) -> Tensor:
+        weight: Tensor = self.get_base_layer().weight
+        if not weight.is_floating_point():
+            raise ValueError(
+                f"merging needs a floating-point weight, got {weight.dtype}: quantising again would lose most of "
+                "the rotation, so merge into the weights as they were before quantisation"
+            )
+        return weight
+
+    @torch.no_grad()
+    def _rotate_weight(self, weight: Tensor, name: str, *, inverse: bool) -> Tensor:
+        side = self.quic_side[name]
+        dim = self.weight_dims[side]
+        # Columns of R W are R w; rows of W R are R^T w.
+        rotated = self.quic_rotation[name].apply(
+            self.quic_parameters[name], weight.movedim(dim, -1), transpose=inverse != (side == "in")
+        )
+        return rotated.movedim(-1, dim)
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
+        """Follow the base layer's device, and float64, but never its shorter types: R would lose orthogonality."""
+        weight = self.get_base_layer().weight
+        parameters = self.quic_parameters[adapter_name]
+        if parameters.is_meta:
+            return
+        dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        self.quic_parameters[adapter_name] = parameters.to(weight.device if device is None else device, dtype)
+
+    def extra_repr(self) -> str:
+        """One line an adapter: what it rotates, and with how many numbers."""
+        return "\n".join(
+            f"{name}: side={self.quic_side[name]!r}, parameter_map={rotation.parameter_map!r}, "
+            f"orders={rotation.plan.orders}, n={rotation.plan.n}, n_blocks={rotation.plan.n_blocks}, "
+            f"n_parameters={rotation.plan.n_parameters}"
+            for name, rotation in self.quic_rotation.items()
+        )

@@ -1,0 +1,130 @@
+"""QuICModel: puts QuIC layers into a model, in the hooks that PEFT gives its tuners."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from peft.tuners.tuners_utils import BaseTuner
+from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from peft.utils.other import AuxiliaryTrainingWrapper
+from torch import Tensor, nn
+
+from .config import QuICConfig
+from .faces import face_of
+from .layer import QuICLayer
+
+__all__ = ["QuICModel"]
+
+
+class QuICModel(BaseTuner):
+    """A model whose target modules carry QuIC adapters; made by ``peft.get_peft_model(model, QuICConfig(...))``.
+
+    Args:
+        model: the model to adapt; its target modules are replaced in place.
+        config: a :class:`~adapters.config.QuICConfig`.
+        adapter_name: name of the adapter.
+        low_cpu_mem_usage: whether to create the parameters on the meta device, to be loaded later.
+
+    Raises:
+        TypeError, ValueError: a target cannot be adapted; the message names it, and the model is as before.
+    """
+
+    prefix = "quic_"
+    tuner_layer_cls = QuICLayer
+    target_module_mapping = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Add an adapter to the model, or leave the model as it was if some target cannot be adapted."""
+        trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        try:
+            super().inject_adapter(model, adapter_name, *args, **kwargs)
+        except Exception:
+            _remove_adapter(model, adapter_name)
+            for parameter, requires_grad in trainable:
+                parameter.requires_grad = requires_grad
+            raise
+
+    def _create_and_replace(
+        self,
+        config: QuICConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        **kwargs: Any,
+    ) -> None:
+        try:
+            if isinstance(target, QuICLayer):
+                target.update_layer(adapter_name, config)
+                return
+            if isinstance(parent, nn.MultiheadAttention):
+                raise ValueError(
+                    "a target module must be called for its weight to count, got a part of nn.MultiheadAttention, "
+                    "which reads the weight itself: exclude it"
+                )
+            layer = face_of(target)(target, adapter_name, config)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{current_key}: {error}") from error
+        if adapter_name not in self.active_adapters:
+            layer.quic_parameters.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """Hand the argument `adapter_names` of a forward or generate call to every layer."""
+        names = kwargs.pop("adapter_names", None)
+        if names is None:
+            yield
+            return
+        self._check_adapter_names(names)
+        beams = kwargs.get("num_beams") or 1
+
+        def pass_names(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:
+            # Beam search repeats each row, but not for the encoder of an encoder-decoder model.
+            repeat = beams if args and len(args[0]) == beams * len(names) else 1
+            return args, {**kwargs, "adapter_names": [name for name in names for _ in range(repeat)]}
+
+        hooks = [
+            module.register_forward_pre_hook(pass_names, with_kwargs=True)
+            for module in self.modules()
+            if isinstance(module, QuICLayer | AuxiliaryTrainingWrapper)
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _check_adapter_names(self, names: Any) -> None:
+        if self.training:
+            raise ValueError("adapter_names needs a model in evaluation mode, got one in training: call eval()")
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"adapter_names must be a list of names, one a row of the batch, got {names!r}")
+        if unknown := set(names) - set(self.peft_config) - {"__base__"}:
+            raise ValueError(f"adapter_names must be among {[*self.peft_config, '__base__']}, got {sorted(unknown)}")
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Refuse parameters of another shape; torch calls this before it loads anything below."""
+        for name, layer in self.named_modules():
+            if not isinstance(layer, QuICLayer):
+                continue
+            for adapter_name, rotation in layer.quic_rotation.items():
+                saved = state_dict.get(f"{prefix}{name}.quic_parameters.{adapter_name}")
+                expected = rotation.plan.parameter_shape
+                if saved is not None and tuple(saved.shape) != expected:
+                    raise ValueError(
+                        f"{name.removeprefix('model.')}: adapter {adapter_name!r} must have parameters of shape "
+                        f"{expected} for {rotation.plan}, got {tuple(saved.shape)}"
+                    )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _remove_adapter(model: nn.Module, adapter_name: str) -> None:
+    """Take an adapter out of all layers, and layers without adapters out of the model."""
+    for name, layer in list(model.named_modules()):
+        if not isinstance(layer, QuICLayer):
+            continue
+        layer.delete_adapter(adapter_name)
+        if not layer.quic_parameters:
+            model.set_submodule(name, layer.base_layer)

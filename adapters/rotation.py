@@ -1,0 +1,87 @@
+"""Rotation: from a layer's trained numbers to R, applied to features and never built."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qicircuits.compound import compound_apply
+from qicircuits.orthogonal import cayley, exponential, swap_network
+
+from .config import ParameterMap
+from .plan import BlockPlan
+
+__all__ = ["Rotation"]
+
+_MAPS = {"cayley": cayley, "exponential": exponential, "rbs": swap_network}
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The orthogonal map R on d features, as a function of its parameters.
+
+        R = ⊕_{i=1..N} [ ⊕_{k in orders} C_k(A_i) ⊕ I_pad ] ⊕ I_untouched,  A_i in SO(n)
+
+    It holds no tensors: the parameters, of shape `plan.parameter_shape`, are passed in. At zero parameters
+    every map gives A = I, and R x = x, exactly in floating point.
+
+    Args:
+        plan: where the blocks and sectors lie.
+        parameter_map: "cayley", "exponential" or "rbs" (see :class:`~adapters.config.QuICConfig`).
+
+    >>> from adapters.plan import plan_blocks
+    >>> rotation = Rotation(plan_blocks(10, (1, 2)), "cayley")
+    >>> x = torch.arange(10.0)
+    >>> rotation.apply(torch.zeros(rotation.plan.parameter_shape), x).equal(x)
+    True
+    """
+
+    plan: BlockPlan
+    parameter_map: ParameterMap
+
+    def matrices(self, parameters: Tensor) -> Tensor:
+        """The rotations A_i.
+
+        Args:
+            parameters: shape `plan.parameter_shape`; computed in at least float32.
+
+        Returns:
+            shape (N, n, n), or (1, n, n) where the blocks share one A; at least float32.
+        """
+        return _MAPS[self.parameter_map](parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
+
+    def apply(self, parameters: Tensor, x: Tensor, *, transpose: bool = False) -> Tensor:
+        """R x, or R^T x, which is the inverse.
+
+        Args:
+            parameters: shape `plan.parameter_shape`.
+            x: shape (..., d).
+            transpose: whether to apply R^T; it has the blocks C_k(A^T).
+
+        Returns:
+            shape (..., d), in the dtype it is computed in, outside autocast: the wider one of the
+            parameters' and x's, and at least float32. Shorter types lose orthogonality.
+        """
+        dtype = torch.promote_types(torch.promote_types(parameters.dtype, x.dtype), torch.float32)
+        with torch.autocast(x.device.type, enabled=False):
+            matrices = self.matrices(parameters.to(dtype))
+            if transpose:
+                matrices = matrices.mT
+            if matrices.shape[0] == 1:
+                matrices = matrices[0]  # no batch: every block and every token in one product
+            return self._apply_blocks(matrices, x.to(dtype))
+
+    def _apply_blocks(self, matrices: Tensor, x: Tensor) -> Tensor:
+        plan = self.plan
+        if plan.n_blocks == 1:
+            return self._apply_sectors(matrices, x)
+        covered = plan.n_blocks * plan.block_size
+        blocks = x[..., :covered].unflatten(-1, (plan.n_blocks, plan.block_size))  # (..., N, b)
+        rotated = self._apply_sectors(matrices, blocks).flatten(-2)
+        return torch.cat((rotated, x[..., covered:]), dim=-1) if plan.untouched else rotated
+
+    def _apply_sectors(self, matrices: Tensor, x: Tensor) -> Tensor:
+        """C_k(A) on the sector of each order k; whatever comes after the last sector stays."""
+        sectors = self.plan.sectors
+        parts = [compound_apply(matrices, x[..., start:stop], order) for order, start, stop in sectors]
+        return torch.cat((*parts, x[..., sectors[-1][2] :]), dim=-1)
