@@ -2,6 +2,7 @@
 
 import bisect
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,34 +21,20 @@ class BlockPlan:
         orders: the compound orders k, in the order in which their sectors lie in a block.
         n_blocks: N, at least 1.
         block_size: b, the number of features of a block, with N b <= d.
+        n: the number of wires, the largest with Σ_k C(n, k) <= b.
+        sectors: for each order k the features of a block that C_k(A) acts on, as (k, start, stop).
         block_share: whether all blocks have the same A.
 
-    Build it with :func:`plan_blocks`, which checks that everything fits.
+    Made by :func:`plan_blocks`, which checks that everything fits.
     """
 
     features: int
     orders: tuple[int, ...]
     n_blocks: int
     block_size: int
+    n: int
+    sectors: tuple[tuple[int, int, int], ...]
     block_share: bool
-
-    @functools.cached_property
-    def n(self) -> int:
-        """The number of wires: the largest n with Σ_k C(n, k) <= b."""
-        smallest = max(self.orders) + 1
-        # C(n, k) >= n for 1 <= k < n, so the largest n is at most b.
-        sizes = range(smallest, self.block_size + 1)
-        return smallest - 1 + bisect.bisect_right(sizes, self.block_size, key=lambda n: _width(n, self.orders))
-
-    @functools.cached_property
-    def sectors(self) -> tuple[tuple[int, int, int], ...]:
-        """For each order k the features of a block that C_k(A) acts on, as (k, start, stop)."""
-        sectors, start = [], 0
-        for order in self.orders:
-            stop = start + math.comb(self.n, order)
-            sectors.append((order, start, stop))
-            start = stop
-        return tuple(sectors)
 
     @property
     def pad(self) -> int:
@@ -167,7 +154,12 @@ def _plan_blocks(
             f"{chosen} is too small for orders {orders}: "
             f"the smallest block for them is {total} features with n = {smallest}"
         )
-    return BlockPlan(features, orders, n_blocks, block_size, block_share)
+    # C(n, k) >= n for 1 <= k < n, so the largest n is at most b.
+    fitting = bisect.bisect_right(range(smallest, block_size + 1), block_size, key=lambda n: _width(n, orders))
+    n = smallest - 1 + fitting
+    stops = itertools.accumulate(math.comb(n, order) for order in orders)
+    sectors = tuple((order, stop - math.comb(n, order), stop) for order, stop in zip(orders, stops, strict=True))
+    return BlockPlan(features, orders, n_blocks, block_size, n, sectors, block_share)
 
 
 def _width(n: int, orders: tuple[int, ...]) -> int:
