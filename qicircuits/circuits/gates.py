@@ -138,6 +138,7 @@ class FBS(_PairRotation):
         if len(wires) < 2:
             raise ValueError(f"FBS acts on at least 2 wires, got wires={wires.tolist()}")
         self._hyperparameters = {"num_wires": len(wires)}
+        self.num_wires = len(wires)  # the parameter-shift rule of a controlled FBS asks for it
         super().__init__(theta, wires=wires, id=id)
 
     def _flatten(self) -> tuple[tuple[TensorLike, ...], tuple[Wires, Hashable]]:
