@@ -1,0 +1,145 @@
+"""QuICConfig: checked values, the round trip through a folder, and damaged or foreign files."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from peft import PeftConfig
+
+from adapters.config import QuICConfig
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "values"),
+    [
+        (ValueError, "at least one compound order", {"orders": ()}),
+        (ValueError, "distinct", {"orders": [2, 2]}),
+        (ValueError, "at least 1", {"orders": (0,)}),
+        (ValueError, "at least 1", {"orders": (-1, 1)}),
+        (TypeError, "sequence of integers", {"orders": "1"}),
+        (TypeError, "sequence of integers", {"orders": (1, 2.5)}),
+        (ValueError, "not both", {"n_blocks": 2, "block_size": 8}),
+        (ValueError, "n_blocks=0", {"n_blocks": 0}),
+        (TypeError, "block_size must be an integer", {"block_size": 8.0}),
+        (ValueError, "parameter_map must be one of .*got 'givens'", {"parameter_map": "givens"}),
+        (ValueError, "side must be one of .*got 'left'", {"side": "left"}),
+        (ValueError, "bias must be one of .*got 'lora_only'", {"bias": "lora_only"}),
+        (TypeError, "block_share must be True or False, got 1", {"block_share": 1}),
+        (TypeError, "init_weights must be True or False", {"init_weights": "yes"}),
+        (ValueError, "module_dropout .*got 1.0", {"module_dropout": 1.0}),
+        (ValueError, "module_dropout .*got -0.1", {"module_dropout": -0.1}),
+        (ValueError, "module_dropout .*got '0'", {"module_dropout": "0"}),
+        (ValueError, "module_dropout .*got nan", {"module_dropout": float("nan")}),
+        (ValueError, "target_modules must name", {"target_modules": []}),
+        (ValueError, "layers_to_transform needs", {"target_modules": "q|v", "layers_to_transform": [0]}),
+        (ValueError, "layers_pattern needs", {"target_modules": ["q"], "layers_pattern": "h"}),
+        (ValueError, "reads config_version=1, got 2", {"config_version": 2}),
+        (ValueError, "Invalid task type", {"task_type": "SEQ"}),
+    ],
+)
+def test_config_refuses(error, message, values):
+    with pytest.raises(error, match=message):
+        QuICConfig(**values)
+
+
+@given(
+    orders=st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True),
+    blocks=st.sampled_from([{}, {"n_blocks": 3}, {"block_size": 17}]),
+    block_share=st.booleans(),
+    parameter_map=st.sampled_from(["cayley", "exponential", "rbs"]),
+    side=st.sampled_from(["out", "in"]),
+    module_dropout=st.floats(0, 0.99),
+    bias=st.sampled_from(["none", "all", "quic_only"]),
+    target_modules=st.none() | st.just("all-linear") | st.lists(st.text("qkv.", min_size=1), min_size=1),
+)
+def test_config_survives_its_folder(tmp_path_factory, blocks, **values):
+    config = QuICConfig(**blocks, **values)
+    folder = tmp_path_factory.mktemp("adapter")
+    config.save_pretrained(str(folder))
+    assert QuICConfig.from_pretrained(str(folder)) == config
+    assert PeftConfig.from_pretrained(str(folder)) == config
+    assert json.loads((folder / "adapter_config.json").read_text())["peft_type"] == "QUIC"
+
+
+def saved_adapter(folder, tensors, **values):
+    """A folder as `save_pretrained` of a model leaves it, with the given tensors."""
+    QuICConfig(target_modules=["q"], **values).save_pretrained(str(folder))
+    safetensors.torch.save_file(tensors, folder / WEIGHTS)
+    return folder / WEIGHTS
+
+
+def quic(*shape):
+    return {"base_model.model.q.quic_parameters": torch.zeros(shape)}
+
+
+@pytest.mark.parametrize(
+    ("values", "shape"),
+    [
+        ({}, (1, 6)),
+        ({"orders": (3,)}, (1, 6)),
+        ({"n_blocks": 4}, (4, 3)),
+        ({"n_blocks": 4, "block_share": True}, (1, 3)),
+        ({"block_size": 10}, (7, 6)),
+        ({"block_size": 10, "block_share": True}, (1, 6)),
+    ],
+)
+def test_a_right_file_is_accepted(tmp_path, values, shape):
+    saved_adapter(tmp_path, quic(*shape), **values)
+    assert QuICConfig.from_pretrained(str(tmp_path)).target_modules == {"q"}
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "rule"),
+    [
+        ({}, (1, 5), r"\(1, n\(n-1\)/2 with n > 2\)"),
+        ({}, (1, 1), r"\(1, n\(n-1\)/2 with n > 2\)"),
+        ({}, (2, 6), r"\(1, n\(n-1\)/2"),
+        ({}, (6,), r"\(1, n\(n-1\)/2"),
+        ({"n_blocks": 4}, (3, 3), r"\(4, n\(n-1\)/2"),
+        ({"n_blocks": 4, "block_share": True}, (4, 3), r"\(1, n\(n-1\)/2"),
+        ({"block_size": 10}, (7, 10), r"\(blocks, 6\)"),
+        ({"block_size": 10, "block_share": True}, (7, 6), r"\(1, 6\)"),
+    ],
+)
+def test_a_file_of_other_shapes_is_refused(tmp_path, values, shape, rule):
+    file = saved_adapter(tmp_path, quic(*shape), **values)
+    with pytest.raises(ValueError, match=rf"must have shape {rule}.*quic_parameters in {file}"):
+        QuICConfig.from_pretrained(str(tmp_path))
+
+
+def test_a_file_without_parameters_is_refused(tmp_path):
+    file = saved_adapter(tmp_path, {"base_model.model.q.lora_A.weight": torch.zeros(2, 3)})
+    with pytest.raises(ValueError, match=f"must hold tensors named quic_parameters, got none in {file}"):
+        QuICConfig.from_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("length", [0, 7, 40, -1])
+def test_a_truncated_file_is_refused_and_left_alone(tmp_path, length):
+    file = saved_adapter(tmp_path, quic(1, 6))
+    rest = file.read_bytes()[:length]
+    file.write_bytes(rest)
+    with pytest.raises(ValueError, match=f"must be a complete safetensors file, got {file}"):
+        QuICConfig.from_pretrained(str(tmp_path))
+    assert file.read_bytes() == rest
+
+
+def test_another_version_is_refused_before_its_unknown_fields(tmp_path):
+    QuICConfig().save_pretrained(str(tmp_path))
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "config_version": 2, "twist": 3}))
+    with pytest.raises(ValueError, match="reads config_version=1, got 2: load the adapter with the release"):
+        QuICConfig.from_pretrained(str(tmp_path))
+
+
+def test_a_subfolder_is_read_and_checked(tmp_path):
+    (tmp_path / "first").mkdir()
+    file = saved_adapter(tmp_path / "first", quic(1, 6))
+    assert QuICConfig.from_pretrained(str(tmp_path), subfolder="first").orders == (1, 2)
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match="complete safetensors"):
+        QuICConfig.from_pretrained(str(tmp_path), subfolder="first")
