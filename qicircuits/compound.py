@@ -1,15 +1,14 @@
 """Compound matrices C_k(A), the minors of A: built by recursion, or applied to vectors without being built."""
 
-import itertools
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .engine.minors import complement_signs, laplace_rows, mode_entries
+from .engine.laplace import next_compound
+from .engine.modes import apply_modes
 from .orthogonal import check_real, check_square
-from .subsets import subspace_dim
+from .subsets import subset_array, subspace_dim
 
 __all__ = ["compound_apply", "compound_matrix"]
 
@@ -43,7 +42,7 @@ def compound_matrix(matrix: Tensor, order: int) -> Tensor:
     """
     n = _check_matrix(matrix, order)
     if _by_complement(n, order):
-        signs = complement_signs(n, order).to(matrix)
+        signs = _complement_signs(n, order).to(matrix)
         inverse, determinant = _inverse_transpose(matrix)
         rest = compound_matrix(inverse, n - order).flip(-1, -2)
         return determinant[..., None, None] * signs[:, None] * rest * signs
@@ -51,7 +50,7 @@ def compound_matrix(matrix: Tensor, order: int) -> Tensor:
         return torch.ones_like(matrix[..., :1, :1])
     compound = matrix
     for k in range(2, order + 1):
-        compound = _NextCompound.apply(matrix, compound, k)  # type: ignore[no-untyped-call]
+        compound = next_compound(matrix, compound, k)
     return compound
 
 
@@ -88,19 +87,19 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     check_vectors(vectors, n, order)
     chosen = _method(method, n, order)
     if _by_complement(n, order):
-        signs = complement_signs(n, order).to(matrix)
+        signs = _complement_signs(n, order).to(matrix)
         inverse, determinant = _inverse_transpose(matrix)
         mirrored = (vectors.to(matrix.dtype) * signs).flip(-1)
         out = compound_apply(inverse, mirrored, n - order, method=chosen).flip(-1) * signs
         return (determinant.unsqueeze(-1) * out).to(vectors.dtype)
-    rows = _Rows(matrix, vectors)
+    laid = _Columns(matrix, vectors)
     if order == 0:
-        out = rows.columns.clone()
+        out = laid.columns.clone()
     elif chosen == "dense" or order == 1:
-        out = compound_matrix(matrix, order) @ rows.columns
+        out = compound_matrix(matrix, order) @ laid.columns
     else:
-        out = _Modes.apply(matrix, rows.columns, order)  # type: ignore[no-untyped-call]
-    return rows.restore(out).to(vectors.dtype)
+        out = apply_modes(laid.matrix, laid.columns, order)
+    return laid.restore(out).to(vectors.dtype)
 
 
 def check_vectors(vectors: Tensor, n: int, order: int) -> None:
@@ -128,9 +127,7 @@ def _method(method: str, n: int, order: int) -> str:
         raise ValueError(f"method is one of 'auto', 'modes', 'dense', got {method!r}")
     k = n - order if _by_complement(n, order) else order
     if method == "modes" and k > 3:
-        raise ValueError(
-            f"method 'modes' serves orders k with k <= 3, or n - k <= 3 for n > 10, got order={order}"
-        )
+        raise ValueError(f"method 'modes' serves orders k with k <= 3, or n - k <= 3 for n > 10, got order={order}")
     if method != "auto":
         return method
     # Where the modes overtake one product with a ready matrix; see docs/benchmarks/compound.md.
@@ -144,136 +141,32 @@ def _by_complement(n: int, order: int) -> bool:
     return 2 * order > n > _RECURSE_THROUGH_MIDDLE
 
 
+@torch.compiler.assume_constant_result
+def _complement_signs(n: int, order: int) -> Tensor:
+    """(-1)^(sum of the wires of I) over the k-subsets I, shape (C(n, k),), as float64."""
+    return torch.from_numpy(1.0 - 2.0 * (subset_array(n, order).sum(axis=1) % 2))
+
+
 def _inverse_transpose(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """A^(-T) and det A, for Jacobi: det A[I, J] = det A (-1)^(sum I + sum J) det (A^(-T))[I^c, J^c]."""
     sign, log = torch.linalg.slogdet(matrix)
     return torch.linalg.inv(matrix).mT, sign * log.exp()
 
 
-class _Rows:
-    """Vectors as the columns (..., D, T) that one matrix product a batch of A serves, and the way back.
+class _Columns:
+    """Vectors as the columns (..., D, T) that one matrix product for each matrix serves, and the way back.
 
     The leading dimensions that only `vectors` has become T: A is never repeated for them.
     """
 
     def __init__(self, matrix: Tensor, vectors: Tensor) -> None:
-        batch = matrix.shape[:-2]
-        self.free = vectors.shape[:-1][: max(vectors.dim() - 1 - len(batch), 0)]
-        shared = torch.broadcast_shapes(batch, vectors.shape[len(self.free) : -1])
-        flat = (
-            vectors.to(matrix.dtype)
-            .expand(*self.free, *shared, -1)
-            .reshape(math.prod(self.free), *shared, -1)
-        )
-        self.columns = flat.movedim(0, -1)
+        n_free = max(vectors.dim() + 1 - matrix.dim(), 0)
+        self.free = vectors.shape[:n_free]
+        shared = torch.broadcast_shapes(matrix.shape[:-2], vectors.shape[n_free:-1])
+        self.matrix = matrix.expand(*shared, *matrix.shape[-2:])
+        rows = vectors.to(matrix.dtype).expand(*self.free, *shared, -1)
+        self.columns = rows.reshape(math.prod(self.free), *rows.shape[n_free:]).movedim(0, -1)
 
     def restore(self, columns: Tensor) -> Tensor:
-        flat = columns.movedim(-1, 0)
-        return flat.reshape(*self.free, *flat.shape[1:])
-
-
-class _NextCompound(torch.autograd.Function):
-    """C_k from A and C_(k-1).
-
-    The columns J = (j, J') with a fixed first element j are a contiguous slice of C_k, and their tails J' > j
-    are the last columns of C_(k-1): only rows are gathered, every access to columns is a slice.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, previous: Tensor, order: int) -> Tensor:
-        n, dim = matrix.shape[-1], math.comb(matrix.shape[-1], order)
-        out = matrix.new_empty(*matrix.shape[:-2], dim, dim)
-        for r, (wire, rest) in enumerate(laplace_rows(n, order)):
-            a = matrix.index_select(-2, wire.to(matrix.device))
-            minors = previous.index_select(-2, rest.to(matrix.device))
-            for j, here, tail in _first_columns(n, order):
-                if r == 0:
-                    torch.mul(a[..., j : j + 1], minors[..., tail:], out=out[..., here])
-                else:
-                    out[..., here].addcmul_(a[..., j : j + 1], minors[..., tail:], value=(-1.0) ** r)
-        ctx.save_for_backward(matrix, previous)
-        ctx.order = order
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        matrix, previous = ctx.saved_tensors
-        n = matrix.shape[-1]
-        grad_matrix, grad_previous = torch.zeros_like(matrix), torch.zeros_like(previous)
-        for r, (wire, rest) in enumerate(laplace_rows(n, ctx.order)):
-            wire, rest = wire.to(matrix.device), rest.to(matrix.device)
-            a, minors = matrix.index_select(-2, wire), previous.index_select(-2, rest)
-            grad_a, grad_minors = torch.zeros_like(a), torch.zeros_like(minors)
-            for j, here, tail in _first_columns(n, ctx.order):
-                grad_a[..., j] = (grad[..., here] * minors[..., tail:]).sum(-1)
-                grad_minors[..., tail:].addcmul_(a[..., j : j + 1], grad[..., here])
-            grad_matrix.index_add_(-2, wire, grad_a, alpha=(-1) ** r)
-            grad_previous.index_add_(-2, rest, grad_minors, alpha=(-1) ** r)
-        return grad_matrix, grad_previous, None
-
-
-def _first_columns(n: int, order: int) -> list[tuple[int, slice, int]]:
-    """For each first element j: the slice of columns (j, J') in C_k, and where their tails J' start in C_(k-1)."""
-    sizes = [math.comb(n - 1 - j, order - 1) for j in range(n - order + 1)]
-    starts = itertools.accumulate(sizes, initial=0)
-    width = math.comb(n, order - 1)
-    return [(j, slice(s, s + m), width - m) for j, (s, m) in enumerate(zip(starts, sizes, strict=False))]
-
-
-class _Modes(torch.autograd.Function):
-    """y = C_k(A) x, A applied to each mode of x as an antisymmetric tensor; columns (..., C(n, k), T)."""
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, columns: Tensor, order: int) -> Tensor:
-        ctx.save_for_backward(matrix, columns)
-        ctx.order = order
-        # The increasing entries alone are enough going in; antisymmetry is restored coming out.
-        tensor = _on_modes(matrix, _upper(columns, matrix.shape[-1], order), order)
-        return _antisymmetrise(tensor, matrix.shape[-1], order)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        matrix, columns = ctx.saved_tensors
-        n, order = matrix.shape[-1], ctx.order
-        # dL = <G, dY> / k! over full antisymmetric tensors, and by symmetry each of the k modes adds the same:
-        # with P = A^T on every mode of G but the first, dL/dA is <P, X> and dL/dX is A^T on P's first mode.
-        partial = _on_modes(matrix.mT, _full(grad, n, order), order, skip_first=True)
-        first = (*columns.shape[:-2], n, -1)
-        product = partial.reshape(first) @ _full(columns, n, order).reshape(first).mT
-        grad_matrix = (product / math.factorial(order - 1)).sum_to_size(matrix.shape)
-        tensor = (matrix.mT @ partial.reshape(first)).reshape(partial.shape)
-        grad_columns = tensor.index_select(-2, mode_entries(n, order)[0][1].to(tensor.device))
-        return grad_matrix, grad_columns, None
-
-
-def _upper(columns: Tensor, n: int, order: int) -> Tensor:
-    """The tensor (..., n^k, T) with x at the increasing index tuples, zero elsewhere."""
-    tensor = columns.new_zeros(*columns.shape[:-2], n**order, columns.shape[-1])
-    return tensor.index_copy_(-2, mode_entries(n, order)[0][1].to(columns.device), columns)
-
-
-def _full(columns: Tensor, n: int, order: int) -> Tensor:
-    """The antisymmetric tensor (..., n^k, T) whose increasing entries are x."""
-    tensor = columns.new_zeros(*columns.shape[:-2], n**order, columns.shape[-1])
-    for sign, index in mode_entries(n, order):
-        tensor.index_copy_(-2, index.to(columns.device), columns if sign > 0 else -columns)
-    return tensor
-
-
-def _antisymmetrise(tensor: Tensor, n: int, order: int) -> Tensor:
-    """The increasing entries (..., C(n, k), T) of the signed sum over permutations of the modes."""
-    (_, index), *others = mode_entries(n, order)
-    out = tensor.index_select(-2, index.to(tensor.device))
-    for sign, index in others:
-        out.add_(tensor.index_select(-2, index.to(tensor.device)), alpha=sign)
-    return out
-
-
-def _on_modes(matrix: Tensor, tensor: Tensor, order: int, *, skip_first: bool = False) -> Tensor:
-    """A on each of the k modes of (..., n^k, T); all but the first mode with `skip_first`."""
-    n, batch = matrix.shape[-1], tensor.shape[:-2]
-    for mode in range(int(skip_first), order):
-        # Earlier modes become a batch of the product, later modes and T its columns.
-        split = tensor.reshape(*batch, n**mode, n, -1)
-        tensor = (matrix.unsqueeze(-3) @ split).reshape(tensor.shape)
-    return tensor
+        rows = columns.movedim(-1, 0)
+        return rows.reshape(*self.free, *rows.shape[1:])

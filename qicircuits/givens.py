@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .engine.weight_one import circuit_matrix
+from .engine.weight_one import circuit_matrix, gate_lists
 from .layouts import Layout, brickwork, pyramid
 from .orthogonal import check_real, check_square, is_orthogonal
 
@@ -46,7 +46,7 @@ def orthogonal_from_angles(angles: Tensor, layout: str | Layout = "brickwork") -
         raise ValueError(
             f"angles of {layout} have shape (..., {layout.n_gates}), one a gate, got {tuple(angles.shape)}"
         )
-    return circuit_matrix(angles, layout)
+    return circuit_matrix(angles, *gate_lists(layout), layout.n)
 
 
 def angles_from_orthogonal(matrix: Tensor, layout: str = "brickwork") -> Tensor:

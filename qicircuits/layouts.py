@@ -35,9 +35,7 @@ class Layout:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ValueError(f"a layout needs at least 1 wire, got n={self.n}")
-        object.__setattr__(
-            self, "moments", tuple(tuple((int(i), int(j)) for i, j in m) for m in self.moments)
-        )
+        object.__setattr__(self, "moments", tuple(tuple((int(i), int(j)) for i, j in m) for m in self.moments))
         for index, moment in enumerate(self.moments):
             wires = [wire for pair in moment for wire in pair]
             if not moment:
@@ -45,9 +43,7 @@ class Layout:
             if any(not 0 <= wire < self.n for wire in wires):
                 raise ValueError(f"wires must be in 0..{self.n - 1}, got {moment} in moment {index}")
             if len(set(wires)) != len(wires):
-                raise ValueError(
-                    f"the pairs of a moment must not share wires, got {moment} in moment {index}"
-                )
+                raise ValueError(f"the pairs of a moment must not share wires, got {moment} in moment {index}")
 
     @functools.cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -106,9 +102,7 @@ def x_shape(n: int) -> Layout:
     (((0, 1), (2, 3)), ((1, 2),), ((0, 1), (2, 3)))
     """
     if n % 2:
-        raise ValueError(
-            f"x_shape needs an even number of wires, for its diagonals to meet in one gate, got n={n}"
-        )
+        raise ValueError(f"x_shape needs an even number of wires, for its diagonals to meet in one gate, got n={n}")
     # dict.fromkeys drops the second copy of the gate where the diagonals cross.
     moments = [sorted(dict.fromkeys([(m, m + 1), (n - 2 - m, n - 1 - m)])) for m in range(n - 1)]
     return _layout("x_shape", n, moments)

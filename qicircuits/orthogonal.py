@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .engine.weight_one import circuit_matrix
-from .layouts import Layout, brickwork
+from .layouts import brickwork
 
 __all__ = ["cayley", "exponential", "is_orthogonal", "random_orthogonal", "skew", "swap_network"]
 
@@ -102,8 +102,9 @@ def swap_network(angles: Tensor) -> Tensor:
     >>> swap_network(torch.zeros(6)).equal(torch.eye(4))
     True
     """
-    layout, signs = _unswapped_brickwork(_size_from_parameters(angles))
-    return circuit_matrix(angles * signs.to(angles), layout)
+    n = _size_from_parameters(angles)
+    wires, sizes, signs = _unswapped_brickwork(n)
+    return circuit_matrix(angles * torch.tensor(signs, dtype=angles.dtype, device=angles.device), wires, sizes, n)
 
 
 def random_orthogonal(
@@ -185,19 +186,27 @@ def _size_from_parameters(parameters: Tensor) -> int:
     return n
 
 
-@functools.lru_cache(maxsize=64)
-def _unswapped_brickwork(n: int) -> tuple[Layout, Tensor]:
-    """The pairs of original wires that meet in each gate of the swap network, and the sign of its angle.
+@torch.compiler.assume_constant_result
+def _unswapped_brickwork(n: int) -> tuple[list[int], list[int], list[float]]:
+    """The pairs of original wires that meet in the gates of the swap network, and the signs of their angles.
 
     With swaps S and rotations G, S2 G2 S1 G1 = (S2 S1)(S1^T G2 S1) G1: a rotation carried past earlier swaps
     acts on the wires that were brought to it. S takes e_q to e_(q+1) and e_(q+1) to -e_q, hence the signs.
+
+    Returns:
+        Wires and sizes of moments as in `engine.weight_one.gate_lists`, and one sign a gate.
     """
+    return _trace_swaps(n)
+
+
+@functools.lru_cache(maxsize=64)
+def _trace_swaps(n: int) -> tuple[list[int], list[int], list[float]]:
+    layout = brickwork(n)
     wire, sign = list(range(n)), [1.0] * n  # what stands at each position: +- e_wire
-    moments, signs = [], []
-    for moment in brickwork(n).moments:
-        moments.append(tuple((wire[p], wire[q]) for p, q in moment))
-        for p, q in moment:
-            signs.append(sign[p] * sign[q])
-            wire[p], wire[q] = wire[q], wire[p]
-            sign[p], sign[q] = -sign[q], sign[p]
-    return Layout(n, tuple(moments), "unswapped brickwork"), torch.tensor(signs)
+    wires, signs = [], []
+    for p, q in layout.pairs:
+        wires += [wire[p], wire[q]]
+        signs.append(sign[p] * sign[q])
+        wire[p], wire[q] = wire[q], wire[p]
+        sign[p], sign[q] = -sign[q], sign[p]
+    return wires, [len(moment) for moment in layout.moments], signs

@@ -120,9 +120,7 @@ def unrank_subset(index: int, n: int, order: int) -> tuple[int, ...]:
     """
     dim = subspace_dim(n, order)
     if not 0 <= index < dim:
-        raise ValueError(
-            f"an index of the weight-{order} sector of {n} wires is in 0..{dim - 1}, got {index}"
-        )
+        raise ValueError(f"an index of the weight-{order} sector of {n} wires is in 0..{dim - 1}, got {index}")
     wires: list[int] = []
     wire = 0
     for left in range(order, 0, -1):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from .compound import check_vectors, compound_apply
-from .engine.reference import sweep
-from .engine.weight_one import circuit_matrix
+from .engine.reference import sweep_rows
+from .engine.weight_one import circuit_matrix, gate_lists
 from .layouts import Layout
 from .orthogonal import check_real
 
@@ -82,12 +82,12 @@ def apply_layout(
         )
     dtype = torch.promote_types(vectors.dtype, torch.float32)
     x, theta = vectors.to(dtype), angles.to(dtype)
+    wires, sizes = gate_lists(layout)
     if method == "compound" or (method == "auto" and compound and order == 1):
-        y = compound_apply(circuit_matrix(theta, layout), x, order)
+        y = compound_apply(circuit_matrix(theta, wires, sizes, layout.n), x, order)
     else:
-        rows, turns = x.movedim(-1, 0), theta.movedim(-1, 0)
-        # Trailing batch dimensions broadcast from the right, as the leading ones of the arguments do.
-        depth = max(rows.dim(), turns.dim())
-        rows, turns = (t.reshape(t.shape[0], *[1] * (depth - t.dim()), *t.shape[1:]) for t in (rows, turns))
-        y = sweep(rows, turns, layout, order, fermionic=gate == "fbs").movedim(0, -1)
+        batch = torch.broadcast_shapes(x.shape[:-1], theta.shape[:-1])
+        turns = theta.reshape(*[1] * (len(batch) + 1 - theta.dim()), *theta.shape).movedim(-1, 0)
+        rows = x.expand(*batch, -1).movedim(-1, 0)
+        y = sweep_rows(rows, turns, wires, layout.n, order, gate == "fbs").movedim(0, -1)
     return y.to(vectors.dtype)

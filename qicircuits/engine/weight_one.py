@@ -1,64 +1,145 @@
 """The weight-1 matrix of a circuit: a product of Givens rotations, one matrix a moment, multiplied as a tree."""
 
 import functools
+import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..layouts import Layout
-from .reference import sweep
 
-__all__ = ["circuit_matrix"]
+__all__ = ["circuit_matrix", "gate_lists"]
 
-# Above this many entries in all moment matrices together, the sweep's O(1) memory is worth its loop over gates.
+# Above this many entries in all moment matrices together, one moment after the other saves memory and time.
 _TREE_ENTRIES = 2**21
 
 
-def circuit_matrix(angles: Tensor, layout: Layout) -> Tensor:
+def gate_lists(layout: Layout) -> tuple[list[int], list[int]]:
+    """The wires of all gates one after the other, and the number of gates in each moment: what operators take."""
+    return [wire for pair in layout.pairs for wire in pair], [len(moment) for moment in layout.moments]
+
+
+@torch.library.custom_op("qicircuits::circuit_matrix", mutates_args=())
+def circuit_matrix(angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tensor:
     """The matrix of a circuit on the weight-1 sector, where RBS and FBS are the same Givens rotations.
 
     Args:
         angles: shape (..., n_gates), float32 or float64.
-        layout: where the gates stand.
+        wires: the wires of all gates, 2 n_gates numbers.
+        sizes: the number of gates in each moment.
+        n: number of wires.
 
     Returns:
-        A = (last gate) ... (first gate), shape (..., n, n), differentiable in the angles.
+        A = (last gate) ... (first gate), shape (..., n, n). Only the angles and A are kept for the backward.
     """
-    if layout.depth * layout.n**2 <= _TREE_ENTRIES:
-        return _moments_product(angles, layout)
-    identity = torch.eye(layout.n, dtype=angles.dtype, device=angles.device)
-    columns = identity.reshape(layout.n, *[1] * (angles.dim() - 1), layout.n)
-    return sweep(columns, angles.movedim(-1, 0).unsqueeze(-1), layout, 1, fermionic=False).movedim(0, -2)
+    if len(sizes) * n * n > _TREE_ENTRIES:
+        out = torch.eye(n, dtype=angles.dtype, device=angles.device).repeat(*angles.shape[:-1], 1, 1)
+        cos, sin = angles.cos().unsqueeze(-1), angles.sin().unsqueeze(-1)
+        for moment, i, j in _by_moment(wires, sizes, angles.device):
+            _rotate(out, i, j, cos[..., moment, :], sin[..., moment, :])
+        return out
+    if not sizes:
+        return torch.eye(n, dtype=angles.dtype, device=angles.device).repeat(*angles.shape[:-1], 1, 1)
+    return _tree(_moments(angles, wires, sizes, n))[-1].squeeze(-3)
 
 
-def _moments_product(angles: Tensor, layout: Layout) -> Tensor:
-    n, depth = layout.n, layout.depth
-    if not depth:
-        return torch.eye(n, dtype=angles.dtype, device=angles.device).expand(*angles.shape[:-1], n, n)
-    base, entries = _moment_entries(layout)
-    flat = base.to(angles).expand(*angles.shape[:-1], -1)
+@torch.library.custom_op("qicircuits::circuit_matrix_backward", mutates_args=())
+def _circuit_matrix_backward(
+    grad: Tensor, out: Tensor, angles: Tensor, wires: list[int], sizes: list[int], n: int
+) -> Tensor:
+    if len(sizes) * n * n > _TREE_ENTRIES:
+        return _undo_moments(grad, out, angles, wires, sizes)
+    if not sizes:
+        return torch.zeros_like(angles)
+    levels = _tree(_moments(angles, wires, sizes, n))
+    grad = grad.unsqueeze(-3)
+    for factors in levels[-2::-1]:
+        even = factors.shape[-3] // 2 * 2
+        first, second = factors[..., 0:even:2, :, :], factors[..., 1:even:2, :, :]
+        spread = torch.empty_like(factors)
+        spread[..., 1:even:2, :, :] = grad[..., : even // 2, :, :] @ first.mT
+        spread[..., 0:even:2, :, :] = second.mT @ grad[..., : even // 2, :, :]
+        spread[..., even:, :, :] = grad[..., even // 2 :, :, :]
+        grad = spread
+    corners = grad.flatten(-3).index_select(-1, _moment_entries(tuple(wires), tuple(sizes), n).to(grad.device))
+    at_i, at_j, at_ji, at_ij = corners.unflatten(-1, (4, -1)).unbind(-2)
+    return (at_ji - at_ij) * angles.cos() - (at_i + at_j) * angles.sin()
+
+
+@circuit_matrix.register_fake
+def _(angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tensor:
+    return angles.new_empty(*angles.shape[:-1], n, n)
+
+
+@_circuit_matrix_backward.register_fake
+def _(grad: Tensor, out: Tensor, angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tensor:
+    return torch.empty_like(angles, memory_format=torch.contiguous_format)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    angles, *ctx.plan = inputs
+    ctx.save_for_backward(output, angles)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return _circuit_matrix_backward(grad, *ctx.saved_tensors, *ctx.plan), None, None, None
+
+
+circuit_matrix.register_autograd(_backward, setup_context=_setup)
+
+
+def _undo_moments(grad: Tensor, out: Tensor, angles: Tensor, wires: list[int], sizes: list[int]) -> Tensor:
+    """The gradient of the angles, the moments undone from the last to the first on A and on its gradient."""
+    state, adjoint = out.clone(), grad.clone(memory_format=torch.contiguous_format)
+    cos, sin = angles.cos().unsqueeze(-1), angles.sin().unsqueeze(-1)
+    grad_angles = torch.empty_like(angles)
+    for moment, i, j in reversed(_by_moment(wires, sizes, angles.device)):
+        overlap = adjoint[..., j, :] * state[..., i, :] - adjoint[..., i, :] * state[..., j, :]
+        grad_angles[..., moment] = overlap.sum(-1)
+        _rotate(state, i, j, cos[..., moment, :], -sin[..., moment, :])
+        _rotate(adjoint, i, j, cos[..., moment, :], -sin[..., moment, :])
+    return grad_angles
+
+
+def _rotate(rows: Tensor, i: Tensor, j: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """In place: rows i, j of (..., n, n) become cos i - sin j, sin i + cos j, for disjoint pairs at once."""
+    upper, lower = rows[..., i, :], rows[..., j, :]
+    rows[..., i, :] = cos * upper - sin * lower
+    rows[..., j, :] = sin * upper + cos * lower
+
+
+def _by_moment(wires: list[int], sizes: list[int], device: torch.device) -> list[tuple[slice, Tensor, Tensor]]:
+    """For each moment: its slice of the angles, and the first and second wires of its gates."""
+    pairs = torch.tensor(wires, device=device).reshape(-1, 2)
+    stops = list(itertools.accumulate(sizes))
+    slices = [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+    return [(moment, pairs[moment, 0], pairs[moment, 1]) for moment in slices]
+
+
+def _moments(angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tensor:
+    """One matrix a moment, shape (..., depth, n, n)."""
+    flat = torch.eye(n, dtype=angles.dtype, device=angles.device).repeat(*angles.shape[:-1], len(sizes), 1, 1)
     cos, sin = angles.cos(), angles.sin()
-    values = torch.cat((cos, cos, sin, -sin), dim=-1)
-    product = flat.index_copy(-1, entries.to(angles.device), values).unflatten(-1, (depth, n, n))
-    while product.shape[-3] > 1:
-        even = product.shape[-3] // 2 * 2
-        halves = product[..., 1:even:2, :, :] @ product[..., 0:even:2, :, :]
-        product = torch.cat((halves, product[..., even:, :, :]), dim=-3)
-    return product.squeeze(-3)
+    entries = _moment_entries(tuple(wires), tuple(sizes), n).to(angles.device)
+    flat.flatten(-3).index_copy_(-1, entries, torch.cat((cos, cos, sin, -sin), dim=-1))
+    return flat
+
+
+def _tree(factors: Tensor) -> list[Tensor]:
+    """The factors (..., m, n, n), their products two by two, later times earlier, and so on to one product."""
+    levels = [factors]
+    while factors.shape[-3] > 1:
+        even = factors.shape[-3] // 2 * 2
+        products = factors[..., 1:even:2, :, :] @ factors[..., 0:even:2, :, :]
+        factors = torch.cat((products, factors[..., even:, :, :]), dim=-3)
+        levels.append(factors)
+    return levels
 
 
 @functools.lru_cache(maxsize=64)
-def _moment_entries(layout: Layout) -> tuple[Tensor, Tensor]:
-    """Identities on idle wires, flat (depth n n,), and where each gate's cos, cos, sin, -sin stand in it."""
-    n = layout.n
-    base = torch.eye(n, dtype=torch.float64).repeat(layout.depth, 1, 1).flatten()
-    gates = [(m, i, j) for m, moment in enumerate(layout.moments) for i, j in moment]
-    corners = (lambda i, j: (i, i), lambda i, j: (j, j), lambda i, j: (j, i), lambda i, j: (i, j))
-    entries = []
-    for corner in corners:
-        for m, i, j in gates:
-            row, column = corner(i, j)
-            entries.append((m * n + row) * n + column)
-    index = torch.tensor(entries)
-    base[index] = 0.0
-    return base, index
+def _moment_entries(wires: tuple[int, ...], sizes: tuple[int, ...], n: int) -> Tensor:
+    """Where the gates' cos, cos, sin, -sin stand in the flattened moments (depth n n): four times n_gates."""
+    moment = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)) * n * n
+    i, j = torch.tensor(wires).reshape(-1, 2).unbind(-1)
+    return torch.cat([moment + row * n + column for row, column in ((i, i), (j, j), (j, i), (i, j))])
