@@ -1,1 +1,14 @@
-"""QuIC adapters: orthogonal fine-tuning by compound matrices, inside Hugging Face PEFT."""
+"""QuIC adapters: orthogonal fine-tuning by compound matrices, inside Hugging Face PEFT.
+
+Importing this package registers the method with PEFT: ``get_peft_model(model, QuICConfig(...))`` and
+``PeftModel.from_pretrained`` know it from then on.
+"""
+
+from .compile import compile_adapter, verify_adapter
+from .config import QuICConfig
+from .model import QuICModel
+from .peft_plugin import register
+
+__all__ = ["QuICConfig", "QuICModel", "compile_adapter", "verify_adapter"]
+
+register()

@@ -1,0 +1,85 @@
+"""A layer of gates run on a PennyLane device, with amplitudes in and amplitudes out."""
+
+from typing import Literal
+
+import numpy as np
+import pennylane as qml
+from numpy.typing import ArrayLike, NDArray
+
+from ..layouts import Layout
+from ..subsets import subset_integers
+from .templates import orthogonal_layer
+
+__all__ = ["layer_qnode", "run_layer"]
+
+
+def layer_qnode(
+    angles: ArrayLike, layout: Layout, gate: Literal["rbs", "fbs"] = "rbs", device: qml.devices.Device | None = None
+) -> qml.QNode:
+    """A QNode that takes a state of the layout's wires, applies the layer, and returns the state.
+
+    Args:
+        angles: theta in radians, shape (n_gates,).
+        layout: where the gates stand; its wires are the device's wires 0..n-1.
+        gate: "rbs" or "fbs".
+        device: a device that returns states; ``default.qubit`` with n wires if left out.
+
+    Returns:
+        A QNode from amplitudes, shape (2^n,) or (batch, 2^n), to amplitudes of the same shape.
+
+    >>> from qicircuits import staircase
+    >>> layer_qnode([np.pi / 2], staircase(2))(np.array([0.0, 0.0, 1.0, 0.0])).real.round(3)
+    array([0., 1., 0., 0.])
+    """
+    device = qml.device("default.qubit", wires=layout.n) if device is None else device
+
+    @qml.qnode(device)
+    def circuit(state: NDArray[np.float64]) -> qml.measurements.StateMP:
+        qml.StatePrep(state, wires=range(layout.n))
+        orthogonal_layer(angles, layout, gate=gate)
+        return qml.state()
+
+    return circuit
+
+
+def run_layer(
+    vectors: ArrayLike,
+    angles: ArrayLike,
+    layout: Layout,
+    order: int,
+    gate: Literal["rbs", "fbs"] = "rbs",
+    device: qml.devices.Device | None = None,
+) -> NDArray[np.float64]:
+    """Run a layer on vectors of the weight-k sector, by way of all 2^n amplitudes of a device.
+
+    Args:
+        vectors: x, shape (batch, C(n, k)), real, none of them zero: a state has norm 1, and the norm of each
+            vector is put back afterwards.
+        angles, layout, gate, device: as :func:`layer_qnode`.
+        order: Hamming weight k, with 0 <= k <= n.
+
+    Returns:
+        y, shape (batch, C(n, k)), float64.
+
+    Raises:
+        ValueError: a vector is zero or not finite, or does not have C(n, k) entries.
+
+    >>> from qicircuits import staircase
+    >>> run_layer([[3.0, 4.0]], [np.pi / 2], staircase(2), order=1).round(3)
+    array([[-4.,  3.]])
+    """
+    x = np.asarray(vectors, dtype=np.float64)
+    states = subset_integers(layout.n, order)
+    if x.ndim != 2 or x.shape[1] != len(states):
+        raise ValueError(
+            f"vectors of the weight-{order} sector of {layout.n} wires have shape (batch, {len(states)}), "
+            f"got {x.shape}"
+        )
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    if not (np.isfinite(norms) & (norms > 0)).all():
+        raise ValueError(f"a state needs a finite vector that is not zero, got norms {norms.ravel().tolist()}")
+    full = np.zeros((len(x), 2**layout.n))
+    full[:, states] = x / norms
+    amplitudes = np.asarray(layer_qnode(angles, layout, gate, device)(full))
+    y: NDArray[np.float64] = amplitudes.reshape(full.shape)[:, states].real * norms
+    return y
