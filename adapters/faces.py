@@ -6,7 +6,7 @@ from transformers.pytorch_utils import Conv1D
 from .config import Side
 from .layer import QuICLayer
 
-__all__ = ["QuICConv1D", "QuICConv2d", "QuICEmbedding", "QuICLinear", "face_of"]
+__all__ = ["QuICConv2d", "QuICEmbedding", "QuICLinear", "QuICTransposedLinear", "face_of"]
 
 
 class QuICLinear(QuICLayer):
@@ -20,8 +20,11 @@ class QuICLinear(QuICLayer):
         return int(getattr(base_layer, f"{side}_features"))
 
 
-class QuICConv1D(QuICLayer):
-    """A rotated ``Conv1D`` of transformers, as GPT-2 has it: weight (in, out)."""
+class QuICTransposedLinear(QuICLayer):
+    """A rotated ``Conv1D`` of transformers, the linear layer of GPT-2: weight (in, out).
+
+    PEFT recognises an adapted layer as one of "all-linear" by the word Linear in its class's name.
+    """
 
     weight_dims = {"out": 1, "in": 0}  # noqa: RUF012
 
@@ -64,7 +67,7 @@ class QuICEmbedding(QuICLayer):
 
 _FACES: dict[type[nn.Module], type[QuICLayer]] = {
     nn.Linear: QuICLinear,
-    Conv1D: QuICConv1D,
+    Conv1D: QuICTransposedLinear,
     nn.Conv2d: QuICConv2d,
     nn.Embedding: QuICEmbedding,
 }

@@ -63,6 +63,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         self.merged_adapters: list[str] = []
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, config)
+        self.train(base_layer.training)
 
     @classmethod
     def count_features(cls, base_layer: nn.Module, side: Side) -> int:
@@ -158,6 +159,9 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         served = x if rows is None else x.index_select(0, rows)
         rotated = self.quic_rotation[name].apply(self.quic_parameters[name], served.movedim(self.feature_dim, -1))
         rotated = rotated.movedim(-1, self.feature_dim)
+        if rotated.stride() != served.stride():
+            # In memory as it came: convolutions choose their kernel, hence their rounding, by the strides.
+            rotated = torch.empty_like(served, dtype=rotated.dtype).copy_(rotated)
         if self.training and self.quic_dropout[name]:
             # Chosen by value, not by a branch, which would break the graph of torch.compile.
             skip = torch.rand((), device=x.device) < self.quic_dropout[name]
@@ -175,15 +179,16 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             ValueError: the weight is quantised, or `safe_merge` and an adapter gives numbers that are not finite.
         """
         names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.quic_parameters]
+        if not names:
+            return
         weight = self._mergeable_weight()
         merged = weight.detach()
         for name in names:
             merged = self._rotate_weight(merged, name, inverse=False)
             if safe_merge and not merged.isfinite().all():
                 raise ValueError(f"a merged weight must be finite, got NaN or infinity from adapter {name!r}")
-        if names:
-            with torch.no_grad():
-                weight.copy_(merged)
+        with torch.no_grad():
+            weight.copy_(merged)
         self.merged_adapters.extend(names)
 
     def unmerge(self) -> None:
