@@ -64,6 +64,8 @@ def cayley(parameters: Tensor) -> Tensor:
 def exponential(parameters: Tensor) -> Tensor:
     """The exponential map A = exp(S), S = skew(parameters): onto SO(n), dA = dS at zero.
 
+    Computed in float64 and rounded once: its repeated squaring loses 2e-6 of orthogonality in float32 at n = 90.
+
     Args:
         parameters: the strict upper triangle of S, shape (..., n(n-1)/2), float32 or float64.
 
@@ -77,7 +79,7 @@ def exponential(parameters: Tensor) -> Tensor:
     tensor([[ 0,  1],
             [-1,  0]], dtype=torch.int32)
     """
-    return torch.linalg.matrix_exp(skew(parameters))
+    return torch.linalg.matrix_exp(skew(parameters).double()).to(parameters.dtype)
 
 
 def swap_network(angles: Tensor) -> Tensor:
