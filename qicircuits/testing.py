@@ -108,7 +108,8 @@ def assert_circuit_is_compound(
 
     >>> from qicircuits import orthogonal_from_angles
     >>> from qicircuits.circuits import RBS
-    >>> assert_circuit_is_compound(RBS(0.3, wires=[0, 1]), orthogonal_from_angles(torch.tensor([0.3]).double()))
+    >>> rotation = orthogonal_from_angles(torch.tensor([0.3], dtype=torch.float64))
+    >>> assert_circuit_is_compound(RBS(0.3, wires=[0, 1]), rotation)
     """
     n = matrix.shape[-1]
     for order in range(n + 1) if orders is None else orders:
