@@ -3,6 +3,7 @@
 The maps compute in float64 and round once. In float32 they lose up to 2e-6 of orthogonality at n = 90 (squarings
 of the exponential), 9e-7 (Cayley's solve) and 7e-7 (the product of 90 moments), for a matrix that is small beside
 the vectors it will be applied to.
+"""
 
 import functools
 import math

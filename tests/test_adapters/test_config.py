@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftConfig
 
-from adapters.config import QuICConfig
+from adapters import QuICConfig
 
 WEIGHTS = "adapter_model.safetensors"
 

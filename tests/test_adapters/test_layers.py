@@ -9,7 +9,7 @@ from peft import get_peft_model
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from adapters.config import QuICConfig
+from adapters import QuICConfig
 from qicircuits import is_orthogonal
 
 MAPS = ("cayley", "exponential", "rbs")

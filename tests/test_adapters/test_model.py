@@ -19,7 +19,7 @@ from transformers import (
     ViTModel,
 )
 
-from adapters.config import QuICConfig
+from adapters import QuICConfig
 from adapters.layer import QuICLayer
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}

@@ -1,0 +1,210 @@
+"""The method inside PEFT and transformers: registration, files, loading, and the Trainer."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import peft
+import pytest
+import safetensors.torch
+import torch
+from peft import PeftModel, PeftType, get_peft_model, get_peft_model_state_dict
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification, BertModel, Trainer, TrainingArguments
+
+import adapters
+from adapters import QuICConfig
+from adapters.layer import QuICLayer
+from adapters.peft_plugin import register
+
+ROOT = Path(__file__).parents[2]
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+IDS = torch.arange(21).reshape(3, 7)
+WEIGHTS = "adapter_model.safetensors"
+
+
+def bert(cls=BertModel, dtype=torch.float32):
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=30, max_position_embeddings=16, initializer_range=0.3, **SIZES)
+    return cls(config).to(dtype).eval()
+
+
+def layers(model):
+    return [module for module in model.modules() if isinstance(module, QuICLayer)]
+
+
+def turned(**values):
+    model = get_peft_model(bert(), QuICConfig(**values))
+    for layer in layers(model):
+        nn.init.normal_(layer.quic_parameters["default"], std=0.3)
+    return model
+
+
+def output(model):
+    return model(IDS).last_hidden_state
+
+
+IN_A_NEW_PROCESS = """
+import peft, sys
+try:
+    peft.PeftConfig.from_pretrained(sys.argv[1])
+except KeyError as error:
+    print(error)
+import adapters
+print(adapters.__file__)
+print(type(peft.PeftConfig.from_pretrained(sys.argv[1])).__name__)
+"""
+
+
+def test_adapters_is_this_project_and_import_alone_registers(tmp_path):
+    turned().save_pretrained(tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-c", IN_A_NEW_PROCESS, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.splitlines() == ["'QUIC'", str(ROOT / "adapters" / "__init__.py"), "QuICConfig"], (
+        result.stderr
+    )
+    assert Path(adapters.__file__) == ROOT / "adapters" / "__init__.py"
+
+
+def test_registering_again_does_nothing():
+    member = PeftType["QUIC"]
+    register()
+    assert PeftType["QUIC"] is PeftType("QUIC") is member
+    assert list(PeftType).count("QUIC") == 1
+    assert (member.name, member.value, f"{member.value}") == ("QUIC", "QUIC", "QUIC")
+
+
+def test_registering_over_another_method_is_refused(monkeypatch):
+    monkeypatch.setitem(peft.PEFT_TYPE_TO_CONFIG_MAPPING, PeftType["QUIC"], peft.LoraConfig)
+    with pytest.raises(RuntimeError, match=r"must be registered once, got .*LoraConfig"):
+        register()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"orders": (2,), "side": "in", "parameter_map": "rbs", "n_blocks": 2, "block_share": True},
+        {"orders": (1, 3), "parameter_map": "exponential", "block_size": 10, "target_modules": "all-linear"},
+    ],
+)
+@pytest.mark.parametrize("low_cpu_mem_usage", [False, True])
+def test_saved_and_loaded(tmp_path, values, low_cpu_mem_usage):
+    model = turned(**values)
+    model.save_pretrained(tmp_path)
+    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "adapter_config.json", WEIGHTS]
+    shapes = {
+        f"{name}.quic_parameters": layer.quic_rotation["default"].plan.parameter_shape
+        for name, layer in model.named_modules()
+        if isinstance(layer, QuICLayer)
+    }
+    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == shapes
+
+    loaded = PeftModel.from_pretrained(bert(), tmp_path, low_cpu_mem_usage=low_cpu_mem_usage)
+    assert output(loaded).equal(output(model))
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    trainable = PeftModel.from_pretrained(bert(), tmp_path, is_trainable=True)
+    assert trainable.get_nb_trainable_parameters()[0] == sum(tensor.numel() for tensor in tensors.values())
+
+
+def test_loaded_under_another_name_beside_the_first(tmp_path):
+    model = turned()
+    model.save_pretrained(tmp_path)
+    other = get_peft_model(bert(), QuICConfig(orders=(2,)))
+    other.load_adapter(tmp_path, "loaded")
+    other.set_adapter("loaded")
+    assert output(other).equal(output(model))
+
+
+def test_loading_into_half_precision_keeps_the_numbers(tmp_path):
+    model = turned()
+    model.save_pretrained(tmp_path)
+    saved = get_peft_model_state_dict(model)
+    for low_cpu_mem_usage in (False, True):
+        loaded = PeftModel.from_pretrained(bert(dtype=torch.bfloat16), tmp_path, low_cpu_mem_usage=low_cpu_mem_usage)
+        for name, value in get_peft_model_state_dict(loaded).items():
+            assert value.dtype == torch.float32
+            assert value.equal(saved[name])
+
+
+def test_trained_biases_and_saved_modules_travel(tmp_path):
+    values = {"task_type": "SEQ_CLS", "bias": "quic_only"}
+    model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(**values))
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(bert(BertForSequenceClassification), tmp_path)
+    assert loaded(IDS).logits.equal(model(IDS).logits)
+
+
+def test_other_shapes_are_refused_before_anything_is_loaded(tmp_path):
+    turned(target_modules=["query"]).save_pretrained(tmp_path)
+    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    last = "base_model.model.encoder.layer.1.attention.self.query.quic_parameters"
+    assert tensors[last].shape == (1, 21)
+    safetensors.torch.save_file({**tensors, last: torch.zeros(1, 28)}, tmp_path / WEIGHTS)
+    base = bert()
+    with pytest.raises(ValueError, match=r"^encoder\.layer\.1\.attention\.self\.query: .*\(1, 21\).*got \(1, 28\)"):
+        PeftModel.from_pretrained(base, tmp_path)
+    for layer in layers(base):
+        assert layer.quic_parameters["default"].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\0" * 64])
+def test_a_damaged_file_is_refused_before_the_model_changes(tmp_path, damage):
+    turned().save_pretrained(tmp_path)
+    file = tmp_path / WEIGHTS
+    damaged = damage(file.read_bytes())
+    file.write_bytes(damaged)
+    base = bert()
+    with pytest.raises(ValueError, match=f"must be a complete safetensors file, got {file}"):
+        PeftModel.from_pretrained(base, tmp_path)
+    assert not layers(base)
+    assert file.read_bytes() == damaged
+
+
+def test_transformers_adds_switches_and_loads(tmp_path):
+    model = bert()
+    expected = output(model)
+    model.add_adapter(QuICConfig(target_modules=["query", "value"]), "first")
+    assert output(model).equal(expected)
+    for layer in layers(model):
+        nn.init.normal_(layer.quic_parameters["first"], std=0.3)
+    rotated = output(model)
+    model.disable_adapters()
+    assert output(model).equal(expected)
+    model.enable_adapters()
+    assert output(model).equal(rotated)
+    model.save_pretrained(tmp_path)
+    again = bert()
+    again.load_adapter(str(tmp_path), "second")
+    assert output(again).equal(rotated)
+    again.delete_adapter("second")
+    assert output(again).equal(expected)
+
+
+def test_trainer_trains_only_the_adapter(tmp_path):
+    model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS"))
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    rows = [{"input_ids": IDS[i % 3], "labels": torch.tensor(i % 2)} for i in range(8)]
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=4, learning_rate=1e-2,
+        report_to=[], use_cpu=True, disable_tqdm=True, save_steps=2, dataloader_pin_memory=False,
+    )  # fmt: skip
+    Trainer(model, arguments, train_dataset=rows).train()
+    changed = {name for name, parameter in model.named_parameters() if not parameter.equal(before[name])}
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert changed == trained
+    assert any("quic_parameters" in name for name in trained)
+    checkpoint = PeftModel.from_pretrained(bert(BertForSequenceClassification), tmp_path / "checkpoint-2")
+    model.eval()
+    torch.testing.assert_close(checkpoint(IDS).logits, model(IDS).logits)
