@@ -11,29 +11,13 @@ import pennylane as qml
 import pytest
 import torch
 
-from qicircuits import (
-    Layout,
-    apply_layout,
-    brickwork,
-    butterfly,
-    compound_matrix,
-    orthogonal_from_angles,
-    pyramid,
-    round_robin,
-    staircase,
-    v_shape,
-    x_shape,
-)
+from qicircuits import Layout, apply_layout, compound_matrix, orthogonal_from_angles
 from qicircuits.circuits import orthogonal_layer, weight_block
 from qicircuits.subsets import subset_integers
+from qicircuits.testing import layout_cases
 
-MAX_N = 8
 EXACT = 1e-12
-LAYOUTS = [
-    *(layout(n) for layout in (pyramid, brickwork, v_shape, staircase, round_robin) for n in range(1, MAX_N + 1)),
-    *(x_shape(n) for n in range(2, MAX_N + 1, 2)),
-    *(butterfly(n) for n in (1, 2, 4, 8)),
-]
+LAYOUTS = list(layout_cases(8, min_n=1))
 DISTANT = [layout for layout in LAYOUTS if not layout.is_nearest_neighbour]
 
 
