@@ -73,15 +73,24 @@ class Rotation:
 
     def _apply_blocks(self, matrices: Tensor, x: Tensor) -> Tensor:
         plan = self.plan
-        if plan.n_blocks == 1:
-            return self._apply_sectors(matrices, x)
         covered = plan.n_blocks * plan.block_size
-        blocks = x[..., :covered].unflatten(-1, (plan.n_blocks, plan.block_size))  # (..., N, b)
-        rotated = self._apply_sectors(matrices, blocks).flatten(-2)
+        # Features first, tokens last, as the products want them: one transposed copy in and one out, for all
+        # sectors. With one A (no batch of matrices) blocks are only more tokens.
+        rows = x[..., :covered].reshape(-1, plan.block_size if matrices.dim() == 2 else covered)
+        columns = rows.mT.contiguous()
+        if matrices.dim() == 2:
+            columns = self._apply_sectors(matrices, columns)  # (b, tokens)
+        else:
+            blocks = columns.unflatten(0, (plan.n_blocks, plan.block_size))
+            columns = self._apply_sectors(matrices, blocks).flatten(0, 1)  # (N b, tokens)
+        rotated = columns.mT.contiguous().reshape(*x.shape[:-1], covered)
         return torch.cat((rotated, x[..., covered:]), dim=-1) if plan.untouched else rotated
 
-    def _apply_sectors(self, matrices: Tensor, x: Tensor) -> Tensor:
-        """C_k(A) on the sector of each order k; whatever comes after the last sector stays."""
+    def _apply_sectors(self, matrices: Tensor, columns: Tensor) -> Tensor:
+        """C_k(A) on the sector of each order k of (..., b, tokens); the features after the last sector stay."""
         sectors = self.plan.sectors
-        parts = [compound_apply(matrices, x[..., start:stop], order) for order, start, stop in sectors]
-        return torch.cat((*parts, x[..., sectors[-1][2] :]), dim=-1)
+        parts = [
+            compound_apply(matrices, columns[..., start:stop, :].movedim(-1, 0), order).movedim(0, -1)
+            for order, start, stop in sectors
+        ]
+        return torch.cat((*parts, columns[..., sectors[-1][2] :, :]), dim=-2)
