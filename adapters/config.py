@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import peft
 from peft import PeftConfig, PeftType
+from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
 from .checkpoint import check_adapter_file
@@ -136,6 +138,11 @@ class QuICConfig(PeftConfig):
                 raise TypeError(f"{name} must be True or False, got {value!r}")
         if not isinstance(self.module_dropout, int | float) or not 0 <= self.module_dropout < 1:
             raise ValueError(f"module_dropout must be a probability in [0, 1), got {self.module_dropout!r}")
+        if self.bias != "none" and not hasattr(BaseTuner, "_get_learnable_bias_state_dict"):
+            # Older ones save the biases of a few methods of their own, and would drop ours in silence.
+            raise ValueError(
+                f"bias={self.bias!r} needs PEFT 0.21, which saves trained biases, got {peft.__version__}"
+            )
         self._check_targets()
 
     def _check_targets(self) -> None:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner
 
 from adapters import QuICConfig
 
@@ -45,6 +46,13 @@ WEIGHTS = "adapter_model.safetensors"
 def test_config_refuses(error, message, values):
     with pytest.raises(error, match=message):
         QuICConfig(**values)
+
+
+def test_trained_biases_need_a_peft_that_saves_them(monkeypatch):
+    monkeypatch.delattr(BaseTuner, "_get_learnable_bias_state_dict")
+    assert QuICConfig().bias == "none"
+    with pytest.raises(ValueError, match=r"bias='all' needs PEFT 0\.21, which saves trained biases"):
+        QuICConfig(bias="all")
 
 
 @given(
