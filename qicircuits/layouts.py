@@ -1,6 +1,5 @@
 """Where the two-wire gates of a circuit stand: ordered pairs of wires, grouped in moments."""
 
-import functools
 import itertools
 from dataclasses import dataclass, field
 
@@ -45,7 +44,7 @@ class Layout:
             if len(set(wires)) != len(wires):
                 raise ValueError(f"the pairs of a moment must not share wires, got {moment} in moment {index}")
 
-    @functools.cached_property
+    @property
     def pairs(self) -> tuple[Pair, ...]:
         """The pairs of wires in order of application; the k-th angle belongs to the k-th pair."""
         return tuple(itertools.chain.from_iterable(self.moments))
@@ -60,7 +59,7 @@ class Layout:
         """Number of gates, which is the number of angles."""
         return len(self.pairs)
 
-    @functools.cached_property
+    @property
     def is_nearest_neighbour(self) -> bool:
         """Whether every gate acts on neighbouring wires, |i - j| = 1."""
         return all(abs(i - j) == 1 for i, j in self.pairs)

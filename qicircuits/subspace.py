@@ -15,8 +15,9 @@ __all__ = ["apply_layout", "is_compound"]
 def is_compound(layout: Layout, order: int, gate: str = "rbs") -> bool:
     """Whether a circuit acts on the weight-k sector as the compound C_k of its weight-1 matrix, for all angles.
 
-    It does for FBS gates on any wires and for RBS gates on neighbours. RBS gates on other wires miss the
-    sign of the particles in between, and act as a compound only for k in {0, 1, n}.
+    It does for FBS gates on any wires, for RBS gates on neighbours, and whatever the gates for k in {0, 1, n}.
+    RBS gates on other wires miss the sign of the particles in between: for 1 < k < n the answer is no (though
+    a few gates, such as RBS on the wires (0, 3) of 4 at k = 3, always have an even number of them).
 
     Args:
         layout: where the gates stand.

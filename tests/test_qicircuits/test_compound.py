@@ -1,0 +1,162 @@
+"""Compound matrices: the definition, Cauchy-Binet, gradients where minors vanish, application without building."""
+
+import math
+
+import pytest
+import torch
+
+from qicircuits import compound_apply, compound_matrix, is_orthogonal, random_orthogonal, unrank_subset
+from qicircuits.testing import minors
+
+SIZES = [(n, k) for n in range(1, 8) for k in range(n + 1)]
+LARGE = [(11, 2), (11, 3), (11, 8), (11, 9), (12, 10), (13, 12), (12, 12), (40, 39)]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def gradients(outputs, inputs):
+    weights = torch.randn(outputs.shape, dtype=outputs.dtype, generator=torch.Generator().manual_seed(1))
+    if not outputs.requires_grad:  # C_0 is constant
+        return tuple(torch.zeros_like(i) for i in inputs)
+    return torch.autograd.grad((weights * outputs).sum(), inputs, allow_unused=True, materialize_grads=True)
+
+
+@pytest.mark.parametrize(("n", "order"), [s for s in SIZES if s[1] <= 5])
+def test_entries_and_gradient_are_those_of_the_definition(n, order):
+    matrix = torch.randn(n, n, dtype=torch.float64, requires_grad=True)
+    built, defined = compound_matrix(matrix, order), minors(matrix, order)
+    torch.testing.assert_close(built, defined, rtol=0, atol=1e-12)
+    torch.testing.assert_close(gradients(built, [matrix]), gradients(defined, [matrix]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "order"), LARGE)
+def test_large_orders_by_complement_match_determinants(n, order):
+    matrix = torch.randn(n, n, dtype=torch.float64)
+    compound = compound_matrix(matrix, order)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        i, j = torch.randint(math.comb(n, order), (2,), generator=generator).tolist()
+        rows, columns = (list(unrank_subset(index, n, order)) for index in (i, j))
+        minor = torch.linalg.det(matrix[rows][:, columns])
+        torch.testing.assert_close(compound[i, j], minor, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_the_gradient_is_right_where_minors_vanish(order):
+    for matrix in (torch.eye(5), torch.zeros(5, 5), torch.ones(5, 5)):
+        a = matrix.double().requires_grad_()
+        built, defined = gradients(compound_matrix(a, order), [a]), gradients(minors(a, order), [a])
+        torch.testing.assert_close(built, defined, rtol=0, atol=1e-12)
+        if order and matrix.equal(torch.eye(5)):
+            assert built[0].abs().max() > 0.1
+
+
+def test_cauchy_binet_inverse_and_the_ends():
+    a, b = torch.randn(2, 6, 6, dtype=torch.float64)
+    for order in range(7):
+        product = compound_matrix(a, order) @ compound_matrix(b, order)
+        torch.testing.assert_close(compound_matrix(a @ b, order), product)
+        torch.testing.assert_close(compound_matrix(a.mT, order), compound_matrix(a, order).mT)
+        assert is_orthogonal(compound_matrix(random_orthogonal(6), order))
+    assert compound_matrix(a, 0).equal(torch.ones(1, 1, dtype=torch.float64))
+    torch.testing.assert_close(compound_matrix(a, 6), torch.linalg.det(a).reshape(1, 1))
+
+
+def test_compounds_of_complements_are_orthogonal():
+    for order in range(8, 13):
+        assert is_orthogonal(compound_matrix(random_orthogonal(12), order))
+
+
+@pytest.mark.parametrize("method", ["auto", "dense", "modes"])
+@pytest.mark.parametrize(("n", "order"), [*SIZES, (11, 2), (18, 2), (17, 3), (11, 9), (12, 10)])
+def test_applying_is_multiplying(n, order, method):
+    if method == "modes" and min(order, n - order if n > 10 else order) > 3:
+        with pytest.raises(ValueError, match=f"got order={order}"):
+            compound_apply(torch.eye(n), torch.zeros(math.comb(n, order)), order, method=method)
+        return
+    matrix = torch.randn(2, n, n, dtype=torch.float64, requires_grad=True)
+    vectors = torch.randn(3, 1, 2, math.comb(n, order), dtype=torch.float64, requires_grad=True)
+    applied = compound_apply(matrix, vectors, order, method=method)
+    multiplied = (compound_matrix(matrix, order) @ vectors.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(applied, multiplied)
+    torch.testing.assert_close(gradients(applied, (matrix, vectors)), gradients(multiplied, (matrix, vectors)))
+
+
+@pytest.mark.parametrize("method", ["dense", "modes"])
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("batch", "leading"),
+    [
+        ((), ()),
+        ((), (0,)),
+        ((2,), ()),
+        ((2,), (2,)),
+        ((2,), (4, 1)),
+        ((2, 1), (3,)),
+        ((1, 3), (5, 2, 1)),
+        ((2,), (0, 2)),
+    ],
+)
+def test_leading_dimensions_broadcast(batch, leading, order, method):
+    matrix = torch.randn(*batch, 5, 5, dtype=torch.float64, requires_grad=True)
+    vectors = torch.randn(*leading, math.comb(5, order), dtype=torch.float64, requires_grad=True)
+    applied = compound_apply(matrix, vectors, order, method=method)
+    compound = compound_matrix(matrix, order)
+    expected = torch.einsum("...ij,...j->...i", compound, vectors)
+    assert applied.shape == expected.shape == (*torch.broadcast_shapes(batch, leading), math.comb(5, order))
+    torch.testing.assert_close(applied, expected)
+    torch.testing.assert_close(gradients(applied, (matrix, vectors)), gradients(expected, (matrix, vectors)))
+
+
+@pytest.mark.parametrize("method", ["dense", "modes"])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_identity_leaves_every_bit(order, method):
+    vectors = torch.randn(7, math.comb(9, order))
+    assert compound_apply(torch.eye(9), vectors, order, method=method).equal(vectors)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_vectors_keep_their_dtype(dtype):
+    matrix = random_orthogonal(6, dtype=torch.float32)
+    vectors = torch.randn(4, 15).to(dtype)
+    applied = compound_apply(matrix, vectors, 2)
+    assert applied.dtype == dtype
+    assert applied.equal(compound_apply(matrix, vectors.float(), 2).to(dtype))
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_modes_keep_only_matrix_and_vectors_for_the_backward(order):
+    matrix = random_orthogonal(20).requires_grad_()
+    vectors = torch.randn(8, math.comb(20, order), dtype=torch.float64, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        compound_apply(matrix, vectors, order, method="modes")
+    assert sum(kept) == matrix.numel() + vectors.numel()
+
+
+def test_bad_input_is_refused():
+    square = torch.eye(4)
+    with pytest.raises(ValueError, match=r"must be square, .* got \(3, 4\)"):
+        compound_matrix(torch.ones(3, 4), 2)
+    with pytest.raises(ValueError, match=r"must be square, .* got \(4,\)"):
+        compound_matrix(torch.ones(4), 2)
+    with pytest.raises(ValueError, match=r"in 0..4, got order=5"):
+        compound_matrix(square, 5)
+    with pytest.raises(ValueError, match=r"in 0..4, got order=-1"):
+        compound_apply(square, torch.ones(1), -1)
+    for dtype in (torch.complex128, torch.int64, torch.float16):
+        with pytest.raises(TypeError, match=f"float32 or float64, got {dtype}"):
+            compound_matrix(square.to(dtype), 2)
+    with pytest.raises(TypeError, match=r"real floating-point dtype, got torch\.complex64"):
+        compound_apply(square, torch.ones(6, dtype=torch.complex64), 2)
+    with pytest.raises(ValueError, match=r"C\(4, 2\) = 6\), got \(2, 5\)"):
+        compound_apply(square, torch.ones(2, 5), 2)
+    with pytest.raises(ValueError, match=r"C\(4, 2\) = 6\), got \(\)"):
+        compound_apply(square, torch.tensor(1.0), 2)
+    with pytest.raises(ValueError, match="got 'sparse'"):
+        compound_apply(square, torch.ones(6), 2, method="sparse")
+    with pytest.raises(ValueError, match=r"k <= 3.* got order=4"):
+        compound_apply(torch.eye(6), torch.ones(15), 4, method="modes")
