@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from peft.utils.other import AuxiliaryTrainingWrapper
@@ -58,11 +59,7 @@ class QuICModel(BaseTuner):
             if isinstance(target, QuICLayer):
                 target.update_layer(adapter_name, config)
                 return
-            if isinstance(parent, nn.MultiheadAttention):
-                raise ValueError(
-                    "a target module must be called for its weight to count, got a part of nn.MultiheadAttention, "
-                    "which reads the weight itself: exclude it"
-                )
+            _check_is_called(parent)
             layer = face_of(target)(target, adapter_name, config)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{current_key}: {error}") from error
@@ -118,6 +115,20 @@ class QuICModel(BaseTuner):
                         f"{expected} for {rotation.plan}, got {tuple(saved.shape)}"
                     )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_is_called(parent: nn.Module) -> None:
+    """Refuse parts of modules that read their weights and never call them: adapters would have no effect."""
+    remedy = None
+    if isinstance(parent, nn.MultiheadAttention):
+        remedy = "exclude it"
+    elif isinstance(parent, nn.TransformerEncoderLayer) and torch.backends.mha.get_fastpath_enabled():
+        remedy = "call torch.backends.mha.set_fastpath_enabled(False) before"
+    if remedy:
+        raise ValueError(
+            f"a target module must be called by its parent, got one whose weight {type(parent).__name__} reads "
+            f"itself: {remedy}"
+        )
 
 
 def _remove_adapter(model: nn.Module, adapter_name: str) -> None:

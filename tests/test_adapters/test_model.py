@@ -160,6 +160,7 @@ class Mixed(nn.Module):
         self.grouped = nn.Conv2d(12, 12, 3, groups=2)
         self.norm = nn.LayerNorm(12)
         self.attention = nn.MultiheadAttention(12, 2)
+        self.encoder = nn.TransformerEncoderLayer(12, 2, 12)
         self.tokens = nn.Embedding(5, 12)
         self.fine.weight.requires_grad_(False)
 
@@ -181,6 +182,7 @@ class Mixed(nn.Module):
             "^norm: .* Linear, Conv1D, Conv2d, Embedding, got LayerNorm",
         ),
         ({"target_modules": ["fine", "out_proj"]}, ValueError, "^attention.out_proj: .*exclude it"),
+        ({"target_modules": ["fine", "linear1"]}, ValueError, r"^encoder.linear1: .*set_fastpath_enabled\(False\)"),
         ({"target_modules": ["fine", "tokens"], "side": "in"}, ValueError, "^tokens: .*side='out'"),
         ({"target_modules": ["coarse"]}, ValueError, "coarse.* not found in the base model"),
         ({}, ValueError, "specify `target_modules`"),
@@ -188,6 +190,20 @@ class Mixed(nn.Module):
 )
 def test_a_refused_injection_leaves_the_model_alone(values, error, message):
     refused(Mixed(), QuICConfig(**values), error, message)
+
+
+def test_torch_encoder_layers_are_adapted_without_their_fast_path():
+    base = nn.TransformerEncoderLayer(24, 2, 24, batch_first=True).eval()
+    x = torch.randn(2, 3, 24)
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        expected = base(x)
+        model = get_peft_model(base, QuICConfig(target_modules=["linear1"])).eval()
+        assert model(x).equal(expected)
+        turn(model)
+        assert (model(x) - expected).abs().max() > 1e-3
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
 
 
 def test_a_refused_second_adapter_leaves_the_first():
