@@ -130,11 +130,12 @@ def _method(method: str, n: int, order: int) -> str:
         raise ValueError(f"method 'modes' serves orders k with k <= 3, or n - k <= 3 for n > 10, got order={order}")
     if method != "auto":
         return method
-    # Where the modes overtake one product with a ready matrix; see docs/benchmarks/compound.md.
-    return "modes" if (k == 2 and n > _MODES_FROM[2]) or (k == 3 and n > _MODES_FROM[3]) else "dense"
+    return "modes" if n > _MODES_BEYOND.get(k, n) else "dense"
 
 
-_MODES_FROM = {2: 16, 3: 16}
+# The number of wires beyond which the modes are faster than building C_k(A) and one product with it, for 1,024
+# vectors on a CPU (docs/benchmarks/compound.py); for k = 3 the memory of C_k(A), 66 MB at n = 30, sets it.
+_MODES_BEYOND = {2: 50, 3: 30}
 
 
 def _by_complement(n: int, order: int) -> bool:

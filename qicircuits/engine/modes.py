@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,13 +20,10 @@ def apply_modes(matrix: Tensor, columns: Tensor, order: int) -> Tensor:
     A column is the increasing entries of an antisymmetric tensor of k modes, and A acts on every mode:
     2 k n^(k+1) flops a column. Only A and X are kept for the backward.
     """
-    n = matrix.shape[-1]
-    (_, increasing), *others = _entries(n, order)
-    tensor = columns.new_zeros(*columns.shape[:-2], n**order, columns.shape[-1])
     # The increasing entries alone are enough going in: antisymmetry is restored coming out.
-    tensor.index_copy_(-2, increasing.to(columns.device), columns)
-    tensor = _on_modes(matrix, tensor, range(order))
-    out = tensor.index_select(-2, increasing.to(columns.device))
+    tensor = _on_modes(matrix, _tensor(columns, _tables(matrix.shape[-1], order).increasing), range(order))
+    (_, first), *others = _tables(matrix.shape[-1], order).entries
+    out = tensor.index_select(-2, first.to(columns.device))
     for sign, index in others:
         out.add_(tensor.index_select(-2, index.to(columns.device)), alpha=sign)
     return out
@@ -36,13 +33,12 @@ def apply_modes(matrix: Tensor, columns: Tensor, order: int) -> Tensor:
 def _apply_modes_backward(grad: Tensor, matrix: Tensor, columns: Tensor, order: int) -> tuple[Tensor, Tensor]:
     # dL = <G, dY> / k! over whole antisymmetric tensors, and by symmetry each of the k modes gives the same:
     # with P = A^T on every mode of G but the first, dL/dA = P X^T / (k-1)!, and dL/dX = A^T on P's first mode.
-    n = matrix.shape[-1]
-    partial = _on_modes(matrix.mT, _antisymmetric(grad, n, order), range(1, order))
-    first_mode = (*columns.shape[:-2], n, -1)
-    product = partial.reshape(first_mode) @ _antisymmetric(columns, n, order).reshape(first_mode).mT
+    tables = _tables(matrix.shape[-1], order)
+    partial = _on_modes(matrix.mT, _tensor(grad, tables.antisymmetric), range(1, order))
+    first_mode = (*columns.shape[:-2], matrix.shape[-1], -1)
+    product = partial.reshape(first_mode) @ _tensor(columns, tables.antisymmetric).reshape(first_mode).mT
     tensor = _on_modes(matrix.mT, partial, range(1))
-    increasing = _entries(n, order)[0][1].to(columns.device)
-    return product / math.factorial(order - 1), tensor.index_select(-2, increasing)
+    return product / math.factorial(order - 1), tensor.index_select(-2, tables.entries[0][1].to(columns.device))
 
 
 @apply_modes.register_fake
@@ -78,25 +74,40 @@ def _on_modes(matrix: Tensor, tensor: Tensor, modes: range) -> Tensor:
     return tensor
 
 
-def _antisymmetric(columns: Tensor, n: int, order: int) -> Tensor:
-    """The antisymmetric tensor (..., n^k, T) whose increasing entries are the columns."""
-    tensor = columns.new_zeros(*columns.shape[:-2], n**order, columns.shape[-1])
-    for sign, index in _entries(n, order):
-        tensor.index_copy_(-2, index.to(columns.device), columns if sign > 0 else -columns)
-    return tensor
+def _tensor(columns: Tensor, source: Tensor) -> Tensor:
+    """The tensor (..., n^k, T) whose rows are rows of (X, -X, 0). A gather: scattering is many times slower."""
+    zero = columns.new_zeros(*columns.shape[:-2], 1, columns.shape[-1])
+    return torch.cat((columns, -columns, zero), dim=-2).index_select(-2, source.to(columns.device))
+
+
+class _Tables(NamedTuple):
+    """Where the k-subsets stand in a tensor of k modes.
+
+    Attributes:
+        entries: for each order of the modes its sign, and the flat indices of all subsets, shape (C(n, k),);
+            first the identity, the entries whose indices increase.
+        increasing: for every entry of the tensor its row in (X, -X, 0): X where the indices increase, else 0.
+        antisymmetric: the same for the whole antisymmetric tensor.
+    """
+
+    entries: list[tuple[int, Tensor]]
+    increasing: Tensor
+    antisymmetric: Tensor
 
 
 @functools.lru_cache(maxsize=64)
-def _entries(n: int, order: int) -> list[tuple[int, Tensor]]:
-    """Where the k-subsets stand in a tensor of k modes: (sign, flat index (C(n, k),)) for each order of the modes.
-
-    The first is the identity, the entries whose indices increase.
-    """
+def _tables(n: int, order: int) -> _Tables:
     table = subset_array(n, order)
     strides = n ** torch.arange(order - 1, -1, -1)
+    dim = len(table)
     entries = []
     for permutation in itertools.permutations(range(order)):
         inversions = sum(p > q for p, q in itertools.combinations(permutation, 2))
         columns = torch.from_numpy(table[:, permutation].copy())
         entries.append(((-1) ** inversions, (columns * strides).sum(dim=1)))
-    return entries
+    increasing = torch.full((n**order,), 2 * dim)
+    increasing[entries[0][1]] = torch.arange(dim)
+    antisymmetric = torch.full((n**order,), 2 * dim)
+    for sign, index in entries:
+        antisymmetric[index] = torch.arange(dim) + (0 if sign > 0 else dim)
+    return _Tables(entries, increasing, antisymmetric)
