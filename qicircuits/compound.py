@@ -135,7 +135,7 @@ def _method(method: str, n: int, order: int) -> str:
 
 # The number of wires beyond which the modes are faster than building C_k(A) and one product with it, for 1,024
 # vectors on a CPU (docs/benchmarks/compound.py); for k = 3 the memory of C_k(A), 66 MB at n = 30, sets it.
-_MODES_BEYOND = {2: 50, 3: 30}
+_MODES_BEYOND = {2: 44, 3: 30}
 
 
 def _by_complement(n: int, order: int) -> bool:
