@@ -22,7 +22,7 @@ test: export OMP_NUM_THREADS := 1
 test: export NUMBA_NUM_THREADS := 1
 test: $(VENV)/.development assets ## run every test and doctest, with line coverage
 	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
 lint: $(VENV)/.development ## check style and format with ruff
 	@echo "==> Checking style and format"
