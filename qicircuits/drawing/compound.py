@@ -1,0 +1,96 @@
+"""Draw the compound matrix of a matrix as a heat map over pairs of subsets."""
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.style import context
+from numpy.typing import ArrayLike
+
+from ..compound import compound_matrix
+from ..subsets import subset_array, subsets, subspace_dim
+from .inputs import real_numbers
+from .style import DIVERGING, FAINT, FONT, colour_bar, ink_around, sheet, subscript
+
+__all__ = ["draw_compound"]
+
+NAMED = 21  # most subsets that are named one by one
+LARGEST = 2048  # rows: beyond, neither the screen nor the memory gains anything
+
+
+@context("default")
+def draw_compound(matrix: ArrayLike | torch.Tensor, order: int, *, ax: Axes | None = None) -> Axes:
+    """Draw C_k(A), whose entries are the minors det A[I, J], as a heat map with rows I and columns J.
+
+    The k-subsets are in lexicographic order. Up to 21 of them are named; beyond, the axes tell the first wire of
+    the subsets, and lines part the groups of subsets with the same first wire.
+
+    Args:
+        matrix: A, shape (n, n), real; need not be orthogonal.
+        order: k, with 0 <= k <= n and C(n, k) <= 2048.
+        ax: where to draw; by default a figure of its own, outside pyplot.
+
+    Returns:
+        The axes, with a colour bar beside them.
+
+    Raises:
+        TypeError: the matrix is not of real numbers.
+        ValueError: it is not one square matrix of finite numbers, or the order is not in 0..n or its compound
+            too large.
+
+    >>> draw_compound(torch.eye(4), 2).get_title()
+    'C₂(A), n = 4: 6 × 6'
+    """
+    values = real_numbers(matrix, "matrix")
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        raise ValueError(f"matrix must be square, of shape (n, n), got {tuple(values.shape)}")
+    n = len(values)
+    dim = subspace_dim(n, order)
+    if dim > LARGEST:
+        raise ValueError(f"a drawn compound has at most {LARGEST} rows, got C({n}, {order}) = {dim}")
+    compound = compound_matrix(values, order).numpy()
+    if ax is None:
+        ax = _own_axes(dim)
+    ink = ink_around(ax)
+    limit = float(abs(compound).max()) or 1.0
+    ax.imshow(compound, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest", aspect="equal")
+    ax.grid(visible=False)
+    ax.spines[:].set(color=ink, linewidth=0.8)
+    _name_subsets(ax, n, order, ink)
+    title = f"C{subscript(order)}(A), n = {n}: {dim} × {dim}"
+    ax.set_title(title, fontsize=11, color=ink, fontfamily=FONT, fontweight="bold")
+    cax = ax.inset_axes((1.04, 0, 0.045, 1))
+    words = f"{limit:.2g}"
+    colour_bar(cax, limit, {-limit: f"−{words}", 0.0: "0", limit: words}, "minor det A[I, J]", 8.5, ink)
+    return ax
+
+
+def _own_axes(dim: int) -> Axes:
+    """Axes of a figure of their own, with room for the names, the title and the colour bar."""
+    side = min(max(0.26 * dim, 2.6), 5.6)
+    left, right, bottom, top = 0.85, 1.15, 0.85, 0.45  # inches
+    width, height = left + side + right, bottom + side + top
+    return sheet(width, height).add_axes((left / width, bottom / height, side / width, side / height))
+
+
+def _name_subsets(ax: Axes, n: int, order: int, ink: str) -> None:
+    """Tick labels for the subsets, or for the groups of those with the same first wire, parted by lines."""
+    dim = subspace_dim(n, order)
+    if dim <= NAMED:
+        names = [",".join(map(str, subset)) or "∅" for subset in subsets(n, order)]
+        places = [float(row) for row in range(dim)]
+        what = "subset of wires"
+    else:
+        first, sizes = np.unique(subset_array(n, order)[:, 0], return_counts=True)
+        edges = np.cumsum([0, *sizes]) - 0.5
+        wide = sizes * NAMED > dim  # the last groups are too narrow for a name
+        names = [str(wire) for wire in first[wide]]
+        places = list((edges[:-1] + sizes / 2)[wide])
+        what = "first wire of the subset"
+        for edge in edges[1:-1][wide[:-1]]:
+            ax.axhline(edge, color=FAINT, lw=0.4)
+            ax.axvline(edge, color=FAINT, lw=0.4)
+    ax.set_xticks(places, names, rotation=90 if dim <= NAMED and order > 1 else 0)
+    ax.set_yticks(places, names)
+    ax.tick_params(colors=ink, labelsize=8.5, labelfontfamily=FONT, width=0.6, length=2.5)
+    ax.set_xlabel(f"J, {what}", fontsize=9.5, color=ink, fontfamily=FONT)
+    ax.set_ylabel(f"I, {what}", fontsize=9.5, color=ink, fontfamily=FONT)

@@ -1,0 +1,85 @@
+"""The page the drawings share: figures without pyplot, opaque white axes, one ink, one font, one colour scale."""
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+__all__ = [
+    "ACCENT",
+    "BAND",
+    "DIVERGING",
+    "FAINT",
+    "INK",
+    "PAPER",
+    "colour_bar",
+    "ink_around",
+    "page",
+    "sheet",
+    "subscript",
+    "write",
+]
+
+INK = "#1b1f24"
+FAINT = "#7a828e"
+BAND = "#f0f3f7"
+PAPER = "#ffffff"
+ACCENT = {"rbs": "#1b5e9e", "fbs": "#c2570c"}  # apart in hue and in grey, for every common colour blindness
+DIVERGING = "RdBu_r"  # safe for red-green colour blindness; the sign stays readable
+FONT = "DejaVu Sans"  # comes with matplotlib, so a drawing is the same everywhere
+DPI = 150
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def sheet(width: float, height: float) -> Figure:
+    """An empty white figure, in inches, that pyplot does not know and so never has to close."""
+    return Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
+
+
+def page(ax: Axes | None, width: float, height: float, unit: float) -> tuple[Axes, float]:
+    """Axes of width × height drawing units with equal scales, y downwards, and the points that one unit takes.
+
+    Without `ax` the page gets its own figure, `unit` inches a unit; a given `ax` is fitted into. Everything is
+    drawn inside the white page, so it stays readable on a dark figure.
+    """
+    if ax is None:
+        ax = sheet(width * unit, height * unit).add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", facecolor=PAPER, xticks=[], yticks=[])
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    extent = ax.get_window_extent()
+    pixels = min(extent.width / width, extent.height / height)
+    return ax, 72 * pixels / ax.figure.dpi
+
+
+def write(ax: Axes, x: float, y: float, words: str, size: float, colour: str = INK, **options: Any) -> Text:
+    """Text at (x, y) in data units, centred unless told otherwise, in the drawings' font; `size` in points."""
+    place: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 5} | options
+    return ax.text(x, y, words, fontsize=size, color=colour, fontfamily=FONT, **place)
+
+
+def subscript(number: int) -> str:
+    """The number in lowered figures.
+
+    >>> "θ" + subscript(12)
+    'θ₁₂'
+    """
+    return str(number).translate(SUBSCRIPTS)
+
+
+def ink_around(ax: Axes) -> str:
+    """The ink for words outside the page, which stand on the figure's own background: dark or light."""
+    red, green, blue, _ = ax.figure.get_facecolor()
+    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else PAPER
+
+
+def colour_bar(cax: Axes, limit: float, ticks: dict[float, str], label: str, size: float, ink: str = INK) -> None:
+    """Fill `cax` with the scale of `DIVERGING` from -limit to limit; `ticks` maps values to their words."""
+    bar = cax.figure.colorbar(ScalarMappable(Normalize(-limit, limit), DIVERGING), cax=cax)
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
+    bar.ax.tick_params(labelsize=size, labelcolor=ink, color=ink, width=0.6, labelfontfamily=FONT)
+    bar.set_label(label, fontsize=size, color=ink, fontfamily=FONT)
+    bar.outline.set(linewidth=0.6, edgecolor=ink)
