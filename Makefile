@@ -33,9 +33,9 @@ types: $(VENV)/.development ## check types with mypy
 	@echo "==> Checking types"
 	@$(BIN)/mypy
 
-docs-examples: $(VENV)/.development assets ## run the examples of the docstrings, README and docs
+docs-examples: $(VENV)/.development assets ## run the examples of the docstrings and the pages
 	@echo "==> Running the examples of the documentation"
-	@$(BIN)/python -m pytest --doctest-glob='*.md' -q qicircuits adapters $(wildcard README.md docs)
+	@$(BIN)/python -m pytest -q qicircuits adapters tests/test_documentation.py
 
 assets: $(DATA)/.assets ## fetch the pretrained encoder and the sentences into the cache
 
