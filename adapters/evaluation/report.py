@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 
 from .checks import Checks
@@ -60,16 +61,19 @@ def print_report(report: DemoReport, console: Console) -> None:
     for row in report.outcomes:
         counts = (row.adapter_numbers, row.head_numbers, row.n_bytes)
         table.add_row(row.method, *(f"{count:,}" for count in counts), f"{100 * row.accuracy:.1f} %")
+    console.print(table)
+    for name, fact in _facts(report):
+        # Never cut, wrapped or read as markup: a path must be there to be copied.
+        console.print(f"{name:<20}{fact}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _facts(report: DemoReport) -> Iterator[tuple[str, str]]:
     checks = report.checks
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("saved and reloaded", f"logits differ by at most {checks.reload_deviation:.1e}")
-    facts.add_row("merged", f"logits differ by at most {checks.merge_deviation:.1e}")
-    facts.add_row(
-        f"{checks.blocks} circuits",
-        f"entries differ by at most {checks.circuit_deviation:.1e} (float64: {checks.circuit_deviation_float64:.1e})",
-    )
+    yield "saved and reloaded", f"logits differ by at most {checks.reload_deviation:.1e}"
+    yield "merged", f"logits differ by at most {checks.merge_deviation:.1e}"
+    single, double = checks.circuit_deviation, checks.circuit_deviation_float64
+    yield f"{checks.blocks} circuits", f"entries differ by at most {single:.1e} (float64: {double:.1e})"
     for name, path in report.files.items():
-        facts.add_row(name, str(path))
+        yield name, str(path)
     memory = "" if report.peak_memory is None else f", at most {report.peak_memory / 1e9:.2f} GB of memory"
-    facts.add_row("cost", f"{report.seconds:.0f} s{memory}")
-    console.print(Group(table, facts), soft_wrap=True)
+    yield "cost", f"{report.seconds:.0f} s{memory}"

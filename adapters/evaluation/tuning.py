@@ -22,8 +22,8 @@ from .trial import Trial, prepare_trial
 __all__ = ["held_out_trial", "tune"]
 
 _HELD_OUT = 1000
-_HEAD_GRID = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-_GRID = (1e-3, 3e-3, 5e-3, 1e-2, 2e-2)
+_HEAD_GRID = (3e-3, 1e-2, 3e-2)
+_GRID = (2e-3, 5e-3, 1e-2)
 
 
 def held_out_trial(steps: int, seed: int) -> Trial:
