@@ -1,0 +1,249 @@
+"""The rotation of a whole layer on the CPU: C_k(A_i) on every sector of every block, as one operator."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..layouts import brickwork
+from .cpu_compound import copy_features, rotate_pairs, rotate_singles, tangent_pairs, tangent_singles
+from .cpu_gates import CircuitRows, circuit_rows, sweep, total
+from .cpu_givens import brickwork_turns
+from .cpu_lanes import BLOCK, LANE_BYTES, add_overlap
+from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, lanes, load_tile, scratch, tile_width
+from .weight_one import gate_lists
+
+__all__ = ["rotate_sectors"]
+
+
+@torch.library.custom_op("qicircuits::rotate_sectors", mutates_args=(), device_types="cpu")
+def rotate_sectors(x: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int) -> Tensor:
+    r"""R x for R = ⊕_i [ ⊕_k C_k(A_i) ⊕ I_pad ] ⊕ I, with A_i in SO(n), to the last bit where A_i = I.
+
+    Orders 1 and 2 are products with A_i, higher orders the sweep of the brickwork of gates that A_i is.
+
+    Only y = R x and A are kept for the backward. For a change dA = Ω A within SO(n), Ω is skew and
+
+        dy = Σ_ij Ω_ij (a_i^† a_j) y,   dL = Σ_ij Ω_ij M_ij,   M_ij = Σ_tokens <dL/dy, a_i^† a_j y>
+
+    so the gradient of A is 1/2 (M - M^T) A. It is the gradient along SO(n), all that a map into SO(n) passes on;
+    what A would feel off SO(n) is not in it.
+
+    Args:
+        x: vectors, shape (tokens, features), any strides; float32 or float64.
+        matrices: A_i, shape (n_blocks, n, n), or (1, n, n) where all blocks share one; dtype of `x`.
+        sectors: order, start and stop of every sector of a block, one after the other, none overlapping.
+        n_blocks: N.
+        block_size: b, with N b <= features.
+
+    Returns:
+        y, shape of x, contiguous.
+    """
+    out = torch.empty(x.shape, dtype=x.dtype)
+    _Layer(matrices, sectors, n_blocks, block_size, x.shape).rotate(flat_rows(x), out.view(-1).numpy())
+    return out
+
+
+@torch.library.custom_op("qicircuits::rotate_sectors_backward", mutates_args=(), device_types="cpu")
+def _rotate_sectors_backward(
+    grad: Tensor, out: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int
+) -> tuple[Tensor, Tensor]:
+    grad_x = torch.empty(out.shape, dtype=out.dtype)
+    adjoint, state = flat_rows(grad), flat_rows(out)
+    _Layer(matrices.mT, sectors, n_blocks, block_size, out.shape).rotate(adjoint, grad_x.view(-1).numpy())
+    m = torch.from_numpy(_Layer(matrices, sectors, n_blocks, block_size, out.shape).tangents(adjoint, state))
+    grad_matrices = 0.5 * (m - m.mT) @ matrices.double()
+    return grad_x, grad_matrices.to(matrices.dtype)
+
+
+@rotate_sectors.register_fake
+def _(x: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@_rotate_sectors_backward.register_fake
+def _(
+    grad: Tensor, out: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int
+) -> tuple[Tensor, Tensor]:
+    return out.new_empty(out.shape), matrices.new_empty(matrices.shape)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, matrices, *ctx.plan = inputs
+    ctx.save_for_backward(output, matrices)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *_rotate_sectors_backward(grad, *ctx.saved_tensors, *ctx.plan), None, None, None
+
+
+rotate_sectors.register_autograd(_backward, setup_context=_setup)
+
+_Vectors = tuple[Flat, int, int]
+
+
+class _Layer:
+    """One application of the kernels: where the sectors lie, and the matrices as the kernels want them."""
+
+    def __init__(
+        self, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int, shape: torch.Size
+    ) -> None:
+        self.matrices = matrices.detach()
+        self.sectors = list(zip(sectors[::3], sectors[1::3], sectors[2::3], strict=True))
+        self.n_blocks, self.block_size = n_blocks, block_size
+        self.tokens, self.features = shape
+        self.n = matrices.shape[-1]
+        self.size = -(-self.n // BLOCK) * BLOCK
+        self.padded = matrices.new_zeros(len(matrices), self.size, self.size)
+        self.padded[:, : self.n, : self.n] = self.matrices
+        self.step = self.size**2 if len(matrices) > 1 else 0
+        self.lanes = lanes(matrices.dtype)
+        self.width = 4 * self.lanes  # the widest tile of the kernels: chunks are made of whole ones
+
+    def rotate(self, x: _Vectors, y: Flat) -> None:
+        a = self.padded.view(-1).numpy()
+        turns = self._turns() if any(order > 2 for order, _, _ in self.sectors) else []
+
+        def work(first: int, last: int) -> None:
+            tokens = first, last
+            for start, stop in self._gaps():
+                copy_features(*x, y, self.features, *tokens, start, stop)
+            for order, start, stop in self.sectors:
+                blocks = start, self.block_size, self.n_blocks
+                if order == 1:
+                    tiles = [scratch(self.size * BLOCK * self.lanes, y) for _ in range(2)]
+                    rotate_singles(*x, y, self.features, *tokens, *blocks, a, self.step, self.n, self.size, *tiles)
+                elif order == 2:
+                    rows = (stop - start, self.size**2, self.size**2)
+                    tiles = [scratch(count * self.lanes, y) for count in rows]
+                    rotate_pairs(*x, y, self.features, *tokens, *blocks, a, self.step, self.n, self.size, *tiles)
+                else:
+                    self._sweep(x, y, tokens, order, start, stop, turns)
+
+        in_chunks(work, self.tokens, self.width)
+
+    def tangents(self, grad: _Vectors, y: _Vectors) -> NDArray[np.float64]:
+        """M of every A, shape of `matrices`."""
+
+        def work(first: int, last: int) -> Flat:
+            sums = np.zeros(self.padded.numel())
+            tokens = first, last
+            for order, start, stop in self.sectors:
+                blocks = start, self.block_size, self.n_blocks
+                like = y[0]
+                lane_sums = scratch(self.size**2 * self.lanes, like)
+                if order == 1:
+                    tiles = [scratch(self.size * BLOCK * self.lanes, like) for _ in range(2)]
+                    tangent_singles(
+                        *(*grad, *y, *tokens, *blocks, self.n, self.size),
+                        *(*tiles, lane_sums, sums, self.step),
+                    )
+                elif order == 2:
+                    rows = (stop - start, self.size**2, self.size**2)
+                    tiles = [scratch(count * self.lanes, like) for count in rows]
+                    tangent_pairs(
+                        *(*grad, *y, *tokens, *blocks, self.n, self.size),
+                        *(*tiles, lane_sums, sums, self.step),
+                    )
+                else:
+                    self._overlaps(grad, y, tokens, order, start, stop, sums)
+            return sums
+
+        sums = np.sum(in_chunks(work, self.tokens, self.width), axis=0)
+        return sums.reshape(self.padded.shape)[:, : self.n, : self.n]
+
+    def _gaps(self) -> list[tuple[int, int]]:
+        """The features that no sector covers, as (start, stop)."""
+        taken = [
+            (block * self.block_size + start, block * self.block_size + stop)
+            for block in range(self.n_blocks)
+            for _, start, stop in sorted(self.sectors, key=lambda sector: sector[1])
+        ]
+        edges = [0, *(edge for span in taken for edge in span), self.features]
+        return [(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
+
+    def _turns(self) -> list[tuple[Flat, Flat]]:
+        """Cosines and sines of the gates of each A."""
+        dtype = self.padded.numpy().dtype
+        turns = [brickwork_turns(a) for a in self.matrices.double().contiguous().numpy()]
+        return [(cos.astype(dtype), sin.astype(dtype)) for cos, sin in turns]
+
+    def _sweep(
+        self, x: _Vectors, y: Flat, tokens: tuple[int, int], order: int, start: int, stop: int, turns: Any
+    ) -> None:
+        dim = stop - start
+        rows = _brickwork_rows(self.n, order)
+        width = tile_width(dim, self.padded.dtype)
+        tile = scratch(dim * width, y)
+        for block in range(self.n_blocks):
+            begin = start + block * self.block_size
+            source = x[0][begin * x[2] :]
+            turn = turns[block if self.step else 0]
+            sweep(source, *x[1:], y[begin:], self.features, dim, *tokens, tile, width, *rows, *turn)
+
+    def _overlaps(
+        self, grad: _Vectors, y: _Vectors, tokens: tuple[int, int], order: int, start: int, stop: int, sums: Flat
+    ) -> None:
+        dim = stop - start
+        width = tile_width(2 * dim, self.padded.dtype)
+        tiles = [scratch(count * width, y[0]) for count in (dim, dim, 1)]
+        rows, entries = _all_pairs(self.n, order, self.size)
+        for block in range(self.n_blocks):
+            begin = start + block * self.block_size
+            offset = block * self.step
+            _add_overlaps(
+                *(*grad, *y, *tokens, begin, dim, *tiles, width),
+                *(rows.stops, rows.a, rows.b, entries, sums[offset : offset + self.size**2]),
+            )
+
+
+@functools.lru_cache(maxsize=32)
+def _brickwork_rows(n: int, order: int) -> CircuitRows:
+    return circuit_rows(tuple(gate_lists(brickwork(n))[0]), n, order, False)
+
+
+@functools.lru_cache(maxsize=32)
+def _all_pairs(n: int, order: int, size: int) -> tuple[CircuitRows, NDArray[np.int64]]:
+    """The rows that moving a particle from i to j connects, with its sign, for all i < j; and where M_ji stands."""
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    rows = circuit_rows(tuple(wire for pair in pairs for wire in pair), n, order, True)
+    return rows, np.array([j * size + i for i, j in pairs], np.int64)
+
+
+@kernel()
+def _add_overlaps(
+    grad: Flat,
+    grad_token_step: int,
+    grad_feature_step: int,
+    y: Flat,
+    y_token_step: int,
+    y_feature_step: int,
+    first: int,
+    last: int,
+    start: int,
+    dim: int,
+    adjoint: Flat,
+    state: Flat,
+    overlap: Flat,
+    width: int,
+    stops: Flat,
+    a: Flat,
+    b: Flat,
+    entries: Flat,
+    tangent: Flat,
+) -> None:
+    """M_ji - M_ij of every pair of wires, added to entry (j, i) of `tangent`, float64."""
+    lanes = LANE_BYTES // state.itemsize
+    for token in range(first, last, width):
+        count = min(width, last - token)
+        load_tile(adjoint, width, grad, grad_token_step, grad_feature_step, token, count, start, dim)
+        load_tile(state, width, y, y_token_step, y_feature_step, token, count, start, dim)
+        for pair in range(entries.size):
+            overlap[:] = 0
+            for e in range(stops[pair], stops[pair + 1]):
+                for j in range(0, width, lanes):
+                    add_overlap(state, adjoint, a[e] * width + j, b[e] * width + j, overlap, j)
+            tangent[entries[pair]] += total(overlap)

@@ -1,0 +1,46 @@
+"""Which engine serves a call: the CPU kernels where they are the faster, torch for everything else."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .reference import sweep_rows
+
+try:
+    from .cpu_gates import sweep_tokens
+    from .cpu_rotation import rotate_sectors
+except ModuleNotFoundError as error:  # the torch engine needs no numba
+    if error.name not in ("numba", "llvmlite"):
+        raise
+    _HAS_KERNELS = False
+else:
+    _HAS_KERNELS = True
+
+__all__ = ["rotate_blocks", "rotates_blocks", "sweep"]
+
+# Order 1 alone is one product a block, and beyond this n the library's product is the faster.
+_LARGEST_SINGLE = 64
+
+
+def sweep(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermionic: bool) -> Tensor:
+    """The gates of a circuit on x (..., C(n, k)); angles (..., n_gates) broadcast with it, in its dtype."""
+    if _HAS_KERNELS and x.device.type == "cpu" and angles.dim() == 1:
+        return sweep_tokens(x.reshape(-1, x.shape[-1]), angles, wires, n, order, fermionic).reshape(x.shape)
+    batch = torch.broadcast_shapes(x.shape[:-1], angles.shape[:-1])
+    turns = angles.reshape(*[1] * (len(batch) + 1 - angles.dim()), *angles.shape).movedim(-1, 0)
+    rows = x.expand(*batch, -1).movedim(-1, 0)
+    return sweep_rows(rows, turns, wires, n, order, fermionic).movedim(0, -1)
+
+
+def rotates_blocks(device: torch.device, n: int, orders: Sequence[int]) -> bool:
+    """Whether `rotate_blocks` serves a rotation, and is the fastest way to apply it (docs/benchmarks/sweep.py)."""
+    return _HAS_KERNELS and device.type == "cpu" and (n <= _LARGEST_SINGLE or max(orders) > 1)
+
+
+def rotate_blocks(
+    x: Tensor, matrices: Tensor, sectors: Sequence[tuple[int, int, int]], n_blocks: int, block_size: int
+) -> Tensor:
+    """`engine.cpu_rotation.rotate_sectors` on x (..., features), with its sectors as (order, start, stop)."""
+    flat = [number for sector in sectors for number in sector]
+    return rotate_sectors(x.reshape(-1, x.shape[-1]), matrices, flat, n_blocks, block_size).reshape(x.shape)
