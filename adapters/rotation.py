@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qicircuits.compound import compound_apply
+from qicircuits.engine.dispatch import rotate_blocks, rotates_blocks
 from qicircuits.orthogonal import cayley, exponential, swap_network
 
 from .config import ParameterMap
@@ -67,6 +68,10 @@ class Rotation:
             matrices = self.matrices(parameters.to(dtype))
             if transpose:
                 matrices = matrices.mT
+            if rotates_blocks(x.device, self.plan.n, self.plan.orders):
+                return rotate_blocks(
+                    x.to(dtype), matrices, self.plan.sectors, self.plan.n_blocks, self.plan.block_size
+                )
             if matrices.shape[0] == 1:
                 matrices = matrices[0]  # no batch: every block and every token in one product
             return self._apply_blocks(matrices, x.to(dtype))

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
-from .compound import check_vectors, compound_apply
-from .engine.reference import sweep_rows
+from .checks import check_real, check_same_device, check_vectors
+from .compound import compound_apply
+from .engine.dispatch import sweep
 from .engine.weight_one import circuit_matrix, gate_lists
 from .layouts import Layout
-from .orthogonal import check_real
+from .subsets import subspace_dim
 
 __all__ = ["apply_layout", "is_compound"]
 
@@ -24,9 +25,13 @@ def is_compound(layout: Layout, order: int, gate: str = "rbs") -> bool:
         order: Hamming weight k, with 0 <= k <= n.
         gate: "rbs" or "fbs".
 
+    Returns:
+        True where ``apply_layout(..., method="compound")`` is allowed.
+
     Raises:
-        ValueError: the gate is another one.
+        ValueError: the gate is another one, or the order is not in 0..n.
     """
+    subspace_dim(layout.n, order)
     if gate not in ("rbs", "fbs"):
         raise ValueError(f"gate is 'rbs' or 'fbs', got {gate!r}")
     return gate == "fbs" or layout.is_nearest_neighbour or order in (0, 1, layout.n)
@@ -69,6 +74,7 @@ def apply_layout(
     """
     check_vectors(vectors, layout.n, order)
     check_real(angles, "angles")
+    check_same_device(vectors, angles, "angles")
     if not angles.dim() or angles.shape[-1] != layout.n_gates:
         raise ValueError(
             f"angles of {layout} have shape (..., {layout.n_gates}), one a gate, got {tuple(angles.shape)}"
@@ -87,8 +93,5 @@ def apply_layout(
     if method == "compound" or (method == "auto" and compound and order == 1):
         y = compound_apply(circuit_matrix(theta, wires, sizes, layout.n), x, order)
     else:
-        batch = torch.broadcast_shapes(x.shape[:-1], theta.shape[:-1])
-        turns = theta.reshape(*[1] * (len(batch) + 1 - theta.dim()), *theta.shape).movedim(-1, 0)
-        rows = x.expand(*batch, -1).movedim(-1, 0)
-        y = sweep_rows(rows, turns, wires, layout.n, order, gate == "fbs").movedim(0, -1)
+        y = sweep(x, theta, wires, layout.n, order, gate == "fbs")
     return y.to(vectors.dtype)
