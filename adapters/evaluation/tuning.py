@@ -1,4 +1,4 @@
-"""Learning rates by held-out accuracy: `python -m adapters.evaluation.tuning`.
+"""Learning rates by held-out accuracy: `python -m adapters.evaluation.tuning [seed]`.
 
 The last 1,000 training sentences are held out; every method trains on the others for the demo's
 number of steps, once for each rate of its grid. The test set is not used.
@@ -6,6 +6,7 @@ number of steps, once for each rate of its grid. The test set is not used.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,8 +52,8 @@ def tune(trial: Trial, rates: tuple[float, ...], config: PeftConfig | None, prog
     return [outcome.accuracy for outcome in outcomes]
 
 
-def _main() -> None:
-    trial = held_out_trial(STEPS, seed=0)
+def _main(seed: int) -> None:
+    trial = held_out_trial(STEPS, seed)
     methods: dict[str, PeftConfig | None] = {"head": None, "LoRA": lora_config()}
     methods |= {f"QuIC, {name}": quic_config(name) for name in QUIC_RATES}
     with StepProgress(Console(stderr=True)) as progress:
@@ -64,4 +65,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    _main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
