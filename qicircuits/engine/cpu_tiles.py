@@ -83,7 +83,9 @@ def _threads(process: int, count: int) -> concurrent.futures.ThreadPoolExecutor:
 
 def scratch(count: int, like: Flat) -> Flat:
     """Zeroed numbers that start on a cache line, as numpy's need not: a split register costs twice."""
-    return torch.zeros(count, dtype=torch.float32 if like.itemsize == 4 else torch.float64).numpy()
+    numbers = torch.empty(count, dtype=torch.float32 if like.itemsize == 4 else torch.float64).numpy()
+    numbers.fill(0)  # not torch.zeros, which would start torch's threads within ours
+    return numbers
 
 
 @kernel()
