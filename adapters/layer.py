@@ -230,7 +230,8 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         if parameters.is_meta:
             return
         dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
-        self.quic_parameters[adapter_name] = parameters.to(weight.device if device is None else device, dtype)
+        # In place: it stays the same parameter, trained or not as before.
+        parameters.data = parameters.data.to(weight.device if device is None else device, dtype)
 
     def extra_repr(self) -> str:
         """One line an adapter: what it rotates, and with how many numbers."""

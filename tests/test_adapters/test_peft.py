@@ -135,6 +135,17 @@ def test_loading_into_half_precision_keeps_the_numbers(tmp_path):
             assert value.equal(saved[name])
 
 
+@pytest.mark.parametrize("low_cpu_mem_usage", [False, True])
+@pytest.mark.parametrize("is_trainable", [False, True])
+def test_loading_into_double_precision_trains_where_asked(tmp_path, low_cpu_mem_usage, is_trainable):
+    turned().save_pretrained(tmp_path)
+    base = bert(dtype=torch.float64)
+    loaded = PeftModel.from_pretrained(base, tmp_path, low_cpu_mem_usage=low_cpu_mem_usage, is_trainable=is_trainable)
+    for layer in layers(loaded):
+        assert layer.quic_parameters["default"].dtype == torch.float64
+        assert layer.quic_parameters["default"].requires_grad == is_trainable
+
+
 def test_trained_biases_and_saved_modules_travel(tmp_path):
     values = {"task_type": "SEQ_CLS", "bias": "quic_only"}
     model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(**values))
