@@ -1,5 +1,6 @@
 """QuICModel: puts QuIC layers into a model, in the hooks that PEFT gives its tuners."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,6 +68,49 @@ class QuICModel(BaseTuner):
             layer.quic_parameters.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
 
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Put the rotations of the named adapters, or of the active ones, into the weights, to be unmerged later.
+
+        Args:
+            adapter_names: the adapters, in order; the active ones by default.
+            safe_merge: whether to refuse a result that is not finite.
+
+        Raises:
+            TypeError: `adapter_names` is not a list of names.
+            ValueError: a name is unknown, or a weight is quantised or also that of another module.
+        """
+        self._check_merge(adapter_names)
+        super().merge_adapter(adapter_names, safe_merge)
+
+    def _unload_and_optionally_merge(
+        self,
+        merge: bool = True,
+        progressbar: bool = False,
+        safe_merge: bool = False,
+        adapter_names: list[str] | None = None,
+    ) -> nn.Module:
+        if merge:
+            self._check_merge(adapter_names)
+        return super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
+
+    def _check_merge(self, adapter_names: Any) -> None:
+        names = self.active_adapters if adapter_names is None else adapter_names
+        self._check_known(names, list(self.peft_config))
+        holders = defaultdict(list)
+        for name, parameter in self.model.named_parameters(remove_duplicate=False):
+            holders[parameter].append(name)
+        for name, layer in self.model.named_modules():
+            if not isinstance(layer, QuICLayer) or not any(adapter in layer.quic_parameters for adapter in names):
+                continue
+            own = f"{name}.base_layer.weight"
+            others = [holder for holder in holders[layer.get_base_layer().weight] if holder != own]
+            if others:
+                raise ValueError(
+                    f"{name}: merging needs a weight that no other module holds, got one that is also "
+                    f"{', '.join(others)}, which must not be rotated: untie them first (for a transformer, load it "
+                    "with tie_word_embeddings=False and copy the weight), or keep the adapter unmerged"
+                )
+
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
         """Hand the argument `adapter_names` of a forward or generate call to every layer."""
@@ -96,10 +140,14 @@ class QuICModel(BaseTuner):
     def _check_adapter_names(self, names: Any) -> None:
         if self.training:
             raise ValueError("adapter_names needs a model in evaluation mode, got one in training: call eval()")
+        self._check_known(names, [*self.peft_config, "__base__"])
+
+    @staticmethod
+    def _check_known(names: Any, known: list[str]) -> None:
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"adapter_names must be a list of names, one a row of the batch, got {names!r}")
-        if unknown := set(names) - set(self.peft_config) - {"__base__"}:
-            raise ValueError(f"adapter_names must be among {[*self.peft_config, '__base__']}, got {sorted(unknown)}")
+            raise TypeError(f"adapter_names must be a list of names, got {names!r}")
+        if unknown := set(names) - set(known):
+            raise ValueError(f"adapter_names must be among {known}, got {sorted(unknown)}")
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """Refuse parameters of another shape; torch calls this before it loads anything below."""
