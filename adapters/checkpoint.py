@@ -1,38 +1,95 @@
-"""What a saved adapter file must hold, checked from its header before anything is loaded."""
+"""What a saved adapter must hold, checked before anything is loaded."""
 
 import math
-from collections.abc import Sequence
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from .plan import plan_blocks
 
-__all__ = ["check_adapter_file"]
+__all__ = ["SavedAdapter", "read_saved_adapter"]
+
+_Shapes = Mapping[str, tuple[int, ...]]
 
 
-def check_adapter_file(
-    file: Path, orders: Sequence[int], n_blocks: int | None, block_size: int | None, block_share: bool
-) -> None:
-    """Refuse an adapter file that is damaged, or that its configuration cannot have written.
-
-    The parameters of a layer have shape (number of different blocks, n(n-1)/2), n > max(orders). Reads the
-    header of the file only, so the cost does not depend on its size.
+@dataclass(frozen=True)
+class SavedAdapter:
+    """The tensors that lie in a folder beside the configuration of an adapter.
 
     Args:
-        file: a safetensors file.
+        folder: where.
+        shapes: the shape of each tensor, by its name in the file; None if there is no file.
+    """
+
+    folder: Path
+    shapes: _Shapes | None
+
+    def shape_of(self, module: str) -> tuple[int, ...] | None:
+        """The shape of the saved parameters of an adapted module, or None if the file has none for it."""
+        return (self.shapes or {}).get(f"base_model.model.{module}.quic_parameters")
+
+    def check_place(self, model: nn.Module, *, is_needed: bool) -> None:
+        """Refuse a missing file, and biases and modules trained in full of other shapes than those of a model.
+
+        Args:
+            model: the model that the adapter is about to be put into.
+            is_needed: whether the adapter would be of no use without a file, because it will not be trained.
+
+        Raises:
+            ValueError: there is no file, or a tensor has another shape than the model's parameter of its name.
+        """
+        if self.shapes is None and is_needed:
+            raise ValueError(
+                f"the folder of an adapter must hold {SAFETENSORS_WEIGHTS_NAME}, got none in {self.folder} (to train "
+                "a new adapter by this configuration, set its inference_mode to False)"
+            )
+        expected = {_plain(name): tuple(parameter.shape) for name, parameter in model.named_parameters()}
+        for name, shape in (self.shapes or {}).items():
+            parameter = _plain(name.removeprefix("base_model.model."))
+            if shape != expected.get(parameter, shape):
+                raise ValueError(
+                    f"{parameter}: a saved tensor must have the shape of the model's parameter, "
+                    f"{expected[parameter]}, got {shape} in {self.folder}"
+                )
+
+
+def read_saved_adapter(
+    folder: Path, orders: Sequence[int], n_blocks: int | None, block_size: int | None, block_share: bool
+) -> SavedAdapter:
+    """Read the adapter file in a folder, and refuse one that its configuration cannot have written.
+
+    The parameters of a layer have shape (number of different blocks, n(n-1)/2), n > max(orders). Of a
+    safetensors file only they are read, not the modules trained in full.
+
+    Args:
+        folder: a folder that may hold an adapter file.
         orders, n_blocks, block_size, block_share: as in :class:`~adapters.config.QuICConfig`.
 
+    Returns:
+        the shapes of the tensors, or None for them if there is no file.
+
     Raises:
-        ValueError: the file is truncated, is not a safetensors file, holds no parameters of a QuIC adapter, or
-            holds parameters of another shape.
+        ValueError: the file is truncated or not readable, holds no parameters of a QuIC adapter, or parameters of
+            another shape, or some that are not finite floating-point numbers.
     """
+    file = next(
+        (folder / name for name in (SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME) if (folder / name).is_file()), None
+    )
+    if file is None:
+        return SavedAdapter(folder, None)
+    shapes, parameters = (_read_safetensors if file.suffix == ".safetensors" else _read_pickle)(file)
+    if not parameters:
+        raise ValueError(f"a QuIC adapter file must hold tensors named quic_parameters, got none in {file}")
     rows = None if block_size is not None and not block_share else 1 if block_share else n_blocks or 1
     columns = None if block_size is None else plan_blocks(block_size, orders).n_parameters
-    shapes = _read_shapes(file)
-    if not shapes:
-        raise ValueError(f"a QuIC adapter file must hold tensors named quic_parameters, got none in {file}")
-    for name, shape in shapes.items():
+    for name, tensor in parameters.items():
+        shape = tuple(tensor.shape)
         fits = len(shape) == 2 and rows in (None, shape[0])
         if not fits or (columns != shape[1] if columns is not None else _wires(shape[1]) <= max(orders)):
             raise ValueError(
@@ -40,15 +97,36 @@ def check_adapter_file(
                 f"{f'n(n-1)/2 with n > {max(orders)}' if columns is None else columns}) for orders={tuple(orders)}, "
                 f"{n_blocks=}, {block_size=}, {block_share=}, got {shape} for {name} in {file}"
             )
+        if not tensor.is_floating_point():
+            raise ValueError(f"parameters must be floating-point numbers, got {tensor.dtype} for {name} in {file}")
+        if not tensor.isfinite().all():
+            raise ValueError(f"parameters must be finite, got NaN or infinity for {name} in {file}")
+    return SavedAdapter(folder, shapes)
 
 
-def _read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+def _read_safetensors(file: Path) -> tuple[_Shapes, Mapping[str, Tensor]]:
     try:
         with safe_open(file, framework="pt") as tensors:
-            names = [name for name in tensors.keys() if "quic_parameters" in name]  # noqa: SIM118 (not a dict)
-            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+            names = list(tensors.keys())
+            shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+            return shapes, {name: tensors.get_tensor(name) for name in names if "quic_parameters" in name}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"an adapter file must be a complete safetensors file, got {file}: {error}") from error
+
+
+def _read_pickle(file: Path) -> tuple[_Shapes, Mapping[str, Tensor]]:
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    except (OSError, EOFError, RuntimeError, AttributeError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"an adapter file must be complete and hold only tensors, got {file}: {reason}") from error
+    return shapes, {name: tensor for name, tensor in tensors.items() if "quic_parameters" in name}
+
+
+def _plain(name: str) -> str:
+    """A parameter's name in the model without adapters."""
+    return name.replace(".base_layer.", ".").replace(".original_module.", ".")
 
 
 def _wires(n_numbers: int) -> int:

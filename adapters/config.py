@@ -7,9 +7,8 @@ from typing import Any, Literal, get_args
 import peft
 from peft import PeftConfig, PeftType
 from peft.tuners.tuners_utils import BaseTuner
-from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
-from .checkpoint import check_adapter_file
+from .checkpoint import SavedAdapter, read_saved_adapter
 from .plan import check_block_choice, check_orders
 
 __all__ = ["CONFIG_VERSION", "ParameterMap", "QuICConfig", "Side"]
@@ -128,6 +127,8 @@ class QuICConfig(PeftConfig):
         super().__post_init__()
         _check_version(self.config_version)
         self.peft_type = PeftType["QUIC"]
+        # Not a field, so not written to disk: what lies beside a configuration that was read, until it is used.
+        self.saved: SavedAdapter | None = None
         self.orders = check_orders(self.orders)
         check_block_choice(self.n_blocks, self.block_size)
         for name, choices in (("parameter_map", ParameterMap), ("side", Side), ("bias", _Bias)):
@@ -174,16 +175,18 @@ class QuICConfig(PeftConfig):
     ) -> "QuICConfig":
         """Read a saved configuration and, if it lies in a local folder, check the adapter file beside it.
 
-        Only the header of the file is read.
+        The shapes that the file holds are remembered, so that they are checked before the model changes.
 
         Raises:
             ValueError: the configuration is of another version or not allowed, or the adapter file is truncated,
-                not readable, or holds other shapes than the configuration says.
+                not readable, or holds other numbers than the configuration says.
         """
         config = super().from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
-        file = Path(pretrained_model_name_or_path, subfolder or "", SAFETENSORS_WEIGHTS_NAME)
-        if isinstance(config, cls) and file.is_file():
-            check_adapter_file(file, config.orders, config.n_blocks, config.block_size, config.block_share)
+        folder = Path(pretrained_model_name_or_path, subfolder or "")
+        if isinstance(config, cls) and folder.is_dir():
+            saved = read_saved_adapter(folder, config.orders, config.n_blocks, config.block_size, config.block_share)
+            # PEFT passes its own option on: it will leave tensors of other shapes out.
+            config.saved = None if kwargs.get("ignore_mismatched_sizes") else saved
         return config
 
 

@@ -38,8 +38,12 @@ class QuICModel(BaseTuner):
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Add an adapter to the model, or leave the model as it was if some target cannot be adapted."""
         trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        config = self.peft_config[adapter_name]
         try:
+            if config.saved is not None:
+                config.saved.check_place(model, is_needed=config.inference_mode)
             super().inject_adapter(model, adapter_name, *args, **kwargs)
+            config.saved = None
         except Exception:
             _remove_adapter(model, adapter_name)
             for parameter, requires_grad in trainable:
@@ -58,12 +62,17 @@ class QuICModel(BaseTuner):
     ) -> None:
         try:
             if isinstance(target, QuICLayer):
-                target.update_layer(adapter_name, config)
-                return
-            _check_is_called(parent)
-            layer = face_of(target)(target, adapter_name, config)
+                layer = target
+                layer.update_layer(adapter_name, config)
+            else:
+                _check_is_called(parent)
+                layer = face_of(target)(target, adapter_name, config)
+            if config.saved is not None:
+                _check_shape(layer, adapter_name, config.saved.shape_of(current_key))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{current_key}: {error}") from error
+        if layer is target:
+            return
         if adapter_name not in self.active_adapters:
             layer.quic_parameters.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
@@ -154,15 +163,22 @@ class QuICModel(BaseTuner):
         for name, layer in self.named_modules():
             if not isinstance(layer, QuICLayer):
                 continue
-            for adapter_name, rotation in layer.quic_rotation.items():
+            for adapter_name in layer.quic_rotation:
                 saved = state_dict.get(f"{prefix}{name}.quic_parameters.{adapter_name}")
-                expected = rotation.plan.parameter_shape
-                if saved is not None and tuple(saved.shape) != expected:
-                    raise ValueError(
-                        f"{name.removeprefix('model.')}: adapter {adapter_name!r} must have parameters of shape "
-                        f"{expected} for {rotation.plan}, got {tuple(saved.shape)}"
-                    )
+                try:
+                    _check_shape(layer, adapter_name, None if saved is None else tuple(saved.shape))
+                except ValueError as error:
+                    raise ValueError(f"{name.removeprefix('model.')}: {error}") from error
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_shape(layer: QuICLayer, adapter_name: str, shape: tuple[int, ...] | None) -> None:
+    """Refuse saved parameters of another shape than the layer's."""
+    plan = layer.quic_rotation[adapter_name].plan
+    if shape is not None and shape != plan.parameter_shape:
+        raise ValueError(
+            f"adapter {adapter_name!r} must have parameters of shape {plan.parameter_shape} for {plan}, got {shape}"
+        )
 
 
 def _check_is_called(parent: nn.Module) -> None:

@@ -136,6 +136,27 @@ def test_a_truncated_file_is_refused_and_left_alone(tmp_path, length):
     assert file.read_bytes() == rest
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (torch.zeros(1, 6, dtype=torch.int64), r"must be floating-point numbers, got torch\.int64"),
+        (torch.tensor([[0.0, 1, 2, float("nan"), 4, 5]]), "must be finite, got NaN"),
+        (torch.tensor([[0.0, 1, 2, -float("inf"), 4, 5]]), "must be finite, got NaN or infinity"),
+    ],
+)
+def test_a_file_of_other_numbers_is_refused(tmp_path, values, message):
+    file = saved_adapter(tmp_path, {"base_model.model.q.quic_parameters": values})
+    with pytest.raises(ValueError, match=f"{message}.* for base_model.model.q.quic_parameters in {file}"):
+        QuICConfig.from_pretrained(str(tmp_path))
+
+
+def test_what_lies_beside_it_is_not_part_of_a_configuration(tmp_path):
+    saved_adapter(tmp_path, quic(1, 6))
+    config = QuICConfig.from_pretrained(str(tmp_path))
+    assert config == QuICConfig(target_modules=["q"])
+    assert config.to_dict() == QuICConfig(target_modules=["q"]).to_dict()
+
+
 def test_another_version_is_refused_before_its_unknown_fields(tmp_path):
     QuICConfig().save_pretrained(str(tmp_path))
     path = tmp_path / "adapter_config.json"

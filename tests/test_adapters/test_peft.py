@@ -157,17 +157,112 @@ def test_trained_biases_and_saved_modules_travel(tmp_path):
     assert loaded(IDS).logits.equal(model(IDS).logits)
 
 
-def test_other_shapes_are_refused_before_anything_is_loaded(tmp_path):
-    turned(target_modules=["query"]).save_pretrained(tmp_path)
-    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
-    last = "base_model.model.encoder.layer.1.attention.self.query.quic_parameters"
+def other_width(tensors, folder):
+    last = "base_model.model.bert.encoder.layer.1.attention.self.query.quic_parameters"
     assert tensors[last].shape == (1, 21)
-    safetensors.torch.save_file({**tensors, last: torch.zeros(1, 28)}, tmp_path / WEIGHTS)
-    base = bert()
+    safetensors.torch.save_file({**tensors, last: torch.zeros(1, 28)}, folder / WEIGHTS)
+
+
+def other_head(tensors, folder):
+    safetensors.torch.save_file(
+        {**tensors, "base_model.model.classifier.weight": torch.zeros(3, 32)}, folder / WEIGHTS
+    )
+
+
+def no_file(tensors, folder):
+    (folder / WEIGHTS).unlink()
+
+
+def truncated_pickle(tensors, folder):
+    no_file(tensors, folder)
+    torch.save(tensors, folder / "adapter_model.bin")
+    data = (folder / "adapter_model.bin").read_bytes()
+    (folder / "adapter_model.bin").write_bytes(data[: len(data) // 2])
+
+
+MISFITS = [
+    (other_width, r"^bert\.encoder\.layer\.1\.attention\.self\.query: .*\(1, 21\).*got \(1, 28\)"),
+    (other_head, r"^classifier\.weight: a saved tensor must have .* \(2, 32\), got \(3, 32\) in "),
+    (no_file, "^the folder of an adapter must hold adapter_model.safetensors, got none in"),
+    (truncated_pickle, "must be complete and hold only tensors, got .*adapter_model.bin"),
+]
+
+
+def saved_classifier(folder, **values):
+    config = QuICConfig(task_type="SEQ_CLS", target_modules=["query"], bias="quic_only", **values)
+    get_peft_model(bert(BertForSequenceClassification), config).save_pretrained(folder)
+    return safetensors.torch.load_file(folder / WEIGHTS)
+
+
+def state(model):
+    return [(name, type(module)) for name, module in model.named_modules()], [
+        (name, parameter.tolist(), parameter.requires_grad) for name, parameter in model.named_parameters()
+    ]
+
+
+@pytest.mark.parametrize(("spoil", "message"), MISFITS)
+@pytest.mark.parametrize("low_cpu_mem_usage", [False, True])
+def test_an_adapter_that_does_not_fit_leaves_the_model_alone(tmp_path, spoil, message, low_cpu_mem_usage):
+    spoil(saved_classifier(tmp_path), tmp_path)
+    base = bert(BertForSequenceClassification)
+    before = state(base)
+    with pytest.raises(ValueError, match=message):
+        PeftModel.from_pretrained(base, tmp_path, low_cpu_mem_usage=low_cpu_mem_usage)
+    assert not hasattr(base, "peft_config")
+    assert state(base) == before
+
+
+@pytest.mark.parametrize(("spoil", "message"), MISFITS)
+def test_a_second_adapter_that_does_not_fit_leaves_the_first(tmp_path, spoil, message):
+    spoil(saved_classifier(tmp_path), tmp_path)
+    model = get_peft_model(
+        bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS", target_modules=["query", "key"])
+    )
+    before = state(model)
+    with pytest.raises(ValueError, match=message):
+        model.load_adapter(tmp_path, "second")
+    assert list(model.peft_config) == ["default"]
+    assert state(model) == before
+
+
+@pytest.mark.filterwarnings("ignore:Some weights of :UserWarning:peft")
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys:UserWarning:peft")
+def test_tensors_of_other_shapes_are_left_out_on_request(tmp_path):
+    tensors = saved_classifier(tmp_path, init_weights=False)
+    other_head(tensors, tmp_path)
+    base = bert(BertForSequenceClassification)
+    loaded = PeftModel.from_pretrained(base, tmp_path, ignore_mismatched_sizes=True)
+    numbers = get_peft_model_state_dict(loaded)
+    assert all(numbers[name].equal(tensor) for name, tensor in tensors.items() if "quic_parameters" in name)
+
+
+def test_a_second_adapter_that_fits_is_loaded(tmp_path):
+    tensors = saved_classifier(tmp_path, init_weights=False)
+    model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS"))
+    model.load_adapter(tmp_path, "second")
+    loaded = get_peft_model_state_dict(model, adapter_name="second")
+    assert all(loaded[name].equal(tensor) for name, tensor in tensors.items() if "quic_parameters" in name)
+
+
+def test_a_saved_configuration_trains_a_new_adapter(tmp_path):
+    """The file beside it does not matter then, if the model is the same or the file is gone."""
+    model = turned()
+    model.save_pretrained(tmp_path)
+    for _ in range(2):
+        config = QuICConfig.from_pretrained(str(tmp_path))
+        config.inference_mode = False
+        again = get_peft_model(bert(), config)
+        assert again.get_nb_trainable_parameters()[0] == model.get_nb_trainable_parameters()[0]
+        (tmp_path / WEIGHTS).unlink(missing_ok=True)
+
+
+def test_a_state_of_other_shapes_is_refused_before_anything_is_loaded():
+    model = turned(target_modules=["query"])
+    name = "base_model.model.encoder.layer.1.attention.self.query.quic_parameters.default"
+    before = state(model)
     with pytest.raises(ValueError, match=r"^encoder\.layer\.1\.attention\.self\.query: .*\(1, 21\).*got \(1, 28\)"):
-        PeftModel.from_pretrained(base, tmp_path)
-    for layer in layers(base):
-        assert layer.quic_parameters["default"].count_nonzero() == 0
+        model.load_state_dict({**model.state_dict(), name: torch.zeros(1, 28)})
+    assert state(model) == before
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\0" * 64])
