@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from .checks import check_real, check_square, check_together, check_vectors
 from .engine.laplace import next_compound
 from .engine.modes import apply_modes
-from .orthogonal import check_real, check_square
+from .engine.precision import full_precision
 from .subsets import subset_array, subspace_dim
 
 __all__ = ["compound_apply", "compound_matrix"]
@@ -24,15 +25,15 @@ def compound_matrix(matrix: Tensor, order: int) -> Tensor:
     expansion along the first column: the gradient is a polynomial, right also where minors vanish, as at I.
 
     Args:
-        matrix: A, shape (..., n, n), float32 or float64. Need not be orthogonal. For n > 10 and k > n/2
-            Jacobi's complementary minors are used, and A must be invertible.
+        matrix: A, shape (..., n, n), float32 or float64. Need not be orthogonal, but for n > 10 and
+            k > n/2, where Jacobi's complementary minors are used, must be well conditioned.
         order: k, with 0 <= k <= n.
 
     Returns:
         C_k(A), shape (..., C(n, k), C(n, k)), dtype and device of `matrix`.
 
     Raises:
-        ValueError: A is not square, or the order is not in 0..n.
+        ValueError: A is not square, the order is not in 0..n, or A is too near to a singular matrix for its order.
         TypeError: the dtype is not float32 or float64.
 
     >>> compound_matrix(torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]]), 2)
@@ -43,12 +44,12 @@ def compound_matrix(matrix: Tensor, order: int) -> Tensor:
     n = _check_matrix(matrix, order)
     if _by_complement(n, order):
         signs = _complement_signs(n, order).to(matrix)
-        inverse, determinant = _inverse_transpose(matrix)
+        inverse, determinant = _inverse_transpose(matrix, order)
         rest = compound_matrix(inverse, n - order).flip(-1, -2)
         return determinant[..., None, None] * signs[:, None] * rest * signs
     if order == 0:
         return torch.ones_like(matrix[..., :1, :1])
-    compound = matrix
+    compound = matrix.clone()
     for k in range(2, order + 1):
         compound = next_compound(matrix, compound, k)
     return compound
@@ -59,11 +60,11 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
 
     "modes" never builds C_k(A): for k = 2, x is the upper triangle of an antisymmetric matrix X, and y that of
     A X A^T, for 4 n^3 flops a vector instead of 2 C(n, 2)^2; for k = 3 it takes 6 n^4. It keeps only A and x
-    for the backward.
+    for the backward. Derivatives are first order, in reverse mode.
 
     Args:
-        matrix: A, shape (..., n, n), float32 or float64. Need not be orthogonal. For n > 10 and k > n/2
-            Jacobi's complementary minors are used, and A must be invertible.
+        matrix: A, shape (..., n, n), float32 or float64. Need not be orthogonal, but for n > 10 and
+            k > n/2, where Jacobi's complementary minors are used, must be well conditioned.
         vectors: x, shape (..., C(n, k)), any real floating dtype; computed in the dtype of `matrix`. Leading
             dimensions broadcast with those of `matrix`.
         order: k, with 0 <= k <= n.
@@ -73,8 +74,9 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
         y, shape (..., C(n, k)), dtype of `vectors`.
 
     Raises:
-        ValueError: A is not square, the order is not in 0..n, `vectors` does not have C(n, k) entries, or the
-            method does not serve this order.
+        ValueError: A is not square, the order is not in 0..n, `vectors` does not have C(n, k) entries, the
+            leading dimensions do not broadcast, the method does not serve this order, or A is too near to a
+            singular matrix for it.
         TypeError: `matrix` is not float32 or float64, or `vectors` is not real floating point.
 
     Reference:
@@ -85,10 +87,11 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     """
     n = _check_matrix(matrix, order)
     check_vectors(vectors, n, order)
+    check_together(vectors, matrix, "matrix", n_last=2)
     chosen = _method(method, n, order)
     if _by_complement(n, order):
         signs = _complement_signs(n, order).to(matrix)
-        inverse, determinant = _inverse_transpose(matrix)
+        inverse, determinant = _inverse_transpose(matrix, order)
         mirrored = (vectors.to(matrix.dtype) * signs).flip(-1)
         out = compound_apply(inverse, mirrored, n - order, method=chosen).flip(-1) * signs
         return (determinant.unsqueeze(-1) * out).to(vectors.dtype)
@@ -96,22 +99,11 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     if order == 0:
         out = laid.columns.clone()
     elif chosen == "dense" or order == 1:
-        out = compound_matrix(matrix, order) @ laid.columns
+        with full_precision(vectors.device):
+            out = compound_matrix(matrix, order) @ laid.columns
     else:
         out = apply_modes(laid.matrix, laid.columns, order)
     return laid.restore(out).to(vectors.dtype)
-
-
-def check_vectors(vectors: Tensor, n: int, order: int) -> None:
-    """Refuse vectors that are not real or do not have the sector's dimension."""
-    if not vectors.is_floating_point():
-        raise TypeError(f"vectors must have a real floating-point dtype, got {vectors.dtype}")
-    dim = subspace_dim(n, order)
-    if not vectors.dim() or vectors.shape[-1] != dim:
-        raise ValueError(
-            f"vectors of the weight-{order} sector of {n} wires have shape (..., C({n}, {order}) = {dim}), "
-            f"got {tuple(vectors.shape)}"
-        )
 
 
 def _check_matrix(matrix: Tensor, order: int) -> int:
@@ -148,8 +140,20 @@ def _complement_signs(n: int, order: int) -> Tensor:
     return torch.from_numpy(1.0 - 2.0 * (subset_array(n, order).sum(axis=1) % 2))
 
 
-def _inverse_transpose(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """A^(-T) and det A, for Jacobi: det A[I, J] = det A (-1)^(sum I + sum J) det (A^(-T))[I^c, J^c]."""
+def _inverse_transpose(matrix: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """A^(-T) and det A, for Jacobi: det A[I, J] = det A (-1)^(sum I + sum J) det (A^(-T))[I^c, J^c].
+
+    Minors of order n-k of the inverse lose as many digits as cond(A)^(n-k) has: more than half of them are refused.
+    """
+    if not torch.compiler.is_compiling():
+        power = max(matrix.shape[-1] - order, 1)
+        condition = float(torch.linalg.cond(matrix.detach()).max()) if matrix.numel() else 1.0
+        if not condition**power <= torch.finfo(matrix.dtype).eps ** -0.5:
+            raise ValueError(
+                f"for n > {_RECURSE_THROUGH_MIDDLE} and k > n/2 a compound goes through the inverse, and "
+                f"cond(A)^(n-k) must be at most {torch.finfo(matrix.dtype).eps ** -0.5:.0e} in {matrix.dtype}, "
+                f"got cond(A) = {condition:.1e} for n={matrix.shape[-1]}, order={order}"
+            )
     sign, log = torch.linalg.slogdet(matrix)
     return torch.linalg.inv(matrix).mT, sign * log.exp()
 

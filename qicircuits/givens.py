@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .checks import check_angles, check_real, check_square
 from .engine.weight_one import circuit_matrix, gate_lists
 from .layouts import Layout, brickwork, pyramid
-from .orthogonal import check_real, check_square, is_orthogonal
+from .orthogonal import is_orthogonal
 
 __all__ = ["angles_from_orthogonal", "orthogonal_from_angles"]
 
@@ -39,13 +40,10 @@ def orthogonal_from_angles(angles: Tensor, layout: str | Layout = "brickwork") -
             [ 1,  0]], dtype=torch.int32)
     """
     check_real(angles, "angles")
-    count = angles.shape[-1] if angles.dim() else 0
     if isinstance(layout, str):
+        count = angles.shape[-1] if angles.dim() else 0
         layout = _universal_layout(layout, (1 + math.isqrt(1 + 8 * count)) // 2)
-    if not angles.dim() or count != layout.n_gates:
-        raise ValueError(
-            f"angles of {layout} have shape (..., {layout.n_gates}), one a gate, got {tuple(angles.shape)}"
-        )
+    check_angles(angles, layout)
     return circuit_matrix(angles, *gate_lists(layout), layout.n)
 
 
@@ -59,7 +57,7 @@ def angles_from_orthogonal(matrix: Tensor, layout: str = "brickwork") -> Tensor:
         layout: "brickwork" (depth n) or "pyramid" (depth 2n-3).
 
     Returns:
-        theta in (-pi, pi], shape (..., n(n-1)/2), dtype and device of `matrix`.
+        theta in [-pi, pi] up to rounding, shape (..., n(n-1)/2), dtype and device of `matrix`.
 
     Raises:
         ValueError: A is not square, not orthogonal or has determinant -1, or the layout is another one.

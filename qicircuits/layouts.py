@@ -1,7 +1,10 @@
 """Where the two-wire gates of a circuit stand: ordered pairs of wires, grouped in moments."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from .subsets import check_integer
 
 __all__ = ["Layout", "brickwork", "butterfly", "pyramid", "round_robin", "staircase", "v_shape", "x_shape"]
 
@@ -32,17 +35,16 @@ class Layout:
     name: str = field(default="custom", compare=False)
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"a layout needs at least 1 wire, got n={self.n}")
-        object.__setattr__(self, "moments", tuple(tuple((int(i), int(j)) for i, j in m) for m in self.moments))
-        for index, moment in enumerate(self.moments):
+        object.__setattr__(self, "n", _check_wires(self.n))
+        object.__setattr__(self, "moments", tuple(tuple(map(_check_pair, moment)) for moment in self.moments))
+        for position, moment in enumerate(self.moments):
             wires = [wire for pair in moment for wire in pair]
             if not moment:
-                raise ValueError(f"a moment holds at least one pair of wires, got none in moment {index}")
+                raise ValueError(f"a moment holds at least one pair of wires, got none in moment {position}")
             if any(not 0 <= wire < self.n for wire in wires):
-                raise ValueError(f"wires must be in 0..{self.n - 1}, got {moment} in moment {index}")
+                raise ValueError(f"wires must be in 0..{self.n - 1}, got {moment} in moment {position}")
             if len(set(wires)) != len(wires):
-                raise ValueError(f"the pairs of a moment must not share wires, got {moment} in moment {index}")
+                raise ValueError(f"the pairs of a moment must not share wires, got {moment} in moment {position}")
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -73,9 +75,20 @@ def pyramid(n: int) -> Layout:
 
     Reference: I. Kerenidis, J. Landman and N. Mathur, arXiv:2106.07198.
 
+    Args:
+        n: number of wires, at least 1.
+
+    Returns:
+        The layout.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is not positive.
+
     >>> pyramid(3).moments
     (((0, 1),), ((1, 2),), ((0, 1),))
     """
+    n = _check_wires(n)
     depth = 2 * n - 3
     moments = [[(q, q + 1) for q in range(m % 2, min(m, depth - 1 - m) + 1, 2)] for m in range(depth)]
     return _layout("pyramid", n, moments)
@@ -86,9 +99,20 @@ def brickwork(n: int) -> Layout:
 
     Reference: W. R. Clements et al., Optica 3, 1460 (2016).
 
+    Args:
+        n: number of wires, at least 1.
+
+    Returns:
+        The layout.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is not positive.
+
     >>> brickwork(4).moments
     (((0, 1), (2, 3)), ((1, 2),), ((0, 1), (2, 3)), ((1, 2),))
     """
+    n = _check_wires(n)
     return _layout("brickwork", n, [[(q, q + 1) for q in range(m % 2, n - 1, 2)] for m in range(n)])
 
 
@@ -97,9 +121,20 @@ def x_shape(n: int) -> Layout:
 
     Reference: E. A. Cherrat et al., arXiv:2209.08167.
 
+    Args:
+        n: number of wires, at least 1.
+
+    Returns:
+        The layout.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is not positive or odd.
+
     >>> x_shape(4).moments
     (((0, 1), (2, 3)), ((1, 2),), ((0, 1), (2, 3)))
     """
+    n = _check_wires(n)
     if n % 2:
         raise ValueError(f"x_shape needs an even number of wires, for its diagonals to meet in one gate, got n={n}")
     # dict.fromkeys drops the second copy of the gate where the diagonals cross.
@@ -110,9 +145,20 @@ def x_shape(n: int) -> Layout:
 def v_shape(n: int) -> Layout:
     """One staircase down and up again: 2n-3 gates, depth 2n-3.
 
+    Args:
+        n: number of wires, at least 1.
+
+    Returns:
+        The layout.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is not positive.
+
     >>> v_shape(3).pairs
     ((0, 1), (1, 2), (0, 1))
     """
+    n = _check_wires(n)
     down = list(range(n - 1))
     return _layout("v_shape", n, [[(q, q + 1)] for q in down + down[-2::-1]])
 
@@ -120,9 +166,20 @@ def v_shape(n: int) -> Layout:
 def staircase(n: int) -> Layout:
     """Neighbours one after the other: n-1 gates, depth n-1.
 
+    Args:
+        n: number of wires, at least 1.
+
+    Returns:
+        The layout.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is not positive.
+
     >>> staircase(3).pairs
     ((0, 1), (1, 2))
     """
+    n = _check_wires(n)
     return _layout("staircase", n, [[(q, q + 1)] for q in range(n - 1)])
 
 
@@ -131,10 +188,21 @@ def butterfly(n: int) -> Layout:
 
     Reference: E. A. Cherrat et al., arXiv:2209.08167.
 
+    Args:
+        n: number of wires, at least 1.
+
+    Returns:
+        The layout.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is not positive or not a power of two.
+
     >>> butterfly(4).moments
     (((0, 2), (1, 3)), ((0, 1), (2, 3)))
     """
-    if n < 1 or n & (n - 1):
+    n = _check_wires(n)
+    if n & (n - 1):
         raise ValueError(f"butterfly needs a power of two of wires, got n={n}")
     strides = [n >> m for m in range(1, n.bit_length())]
     return _layout("butterfly", n, [[(i, i + s) for i in range(n) if not i & s] for s in strides])
@@ -143,9 +211,20 @@ def butterfly(n: int) -> Layout:
 def round_robin(n: int) -> Layout:
     """Every pair of wires once, by the circle method: n(n-1)/2 gates, depth n-1 for even n, n for odd n.
 
+    Args:
+        n: number of wires, at least 1.
+
+    Returns:
+        The layout.
+
+    Raises:
+        TypeError: n is not an integer.
+        ValueError: n is not positive.
+
     >>> round_robin(4).moments
     (((0, 3), (1, 2)), ((0, 2), (1, 3)), ((0, 1), (2, 3)))
     """
+    n = _check_wires(n)
     players = n + n % 2  # with n odd, the last player is absent and its opponent rests
     moments = []
     for m in range(players - 1):
@@ -153,6 +232,18 @@ def round_robin(n: int) -> Layout:
         pairs = (sorted((ring[p], ring[-1 - p])) for p in range(players // 2))
         moments.append(sorted((i, j) for i, j in pairs if j < n))
     return _layout("round_robin", n, moments)
+
+
+def _check_wires(n: int) -> int:
+    if check_integer(n, "n") < 1:
+        raise ValueError(f"a layout needs at least 1 wire, got n={n}")
+    return check_integer(n, "n")
+
+
+def _check_pair(pair: Pair) -> Pair:
+    if not isinstance(pair, Sequence) or len(pair) != 2:
+        raise ValueError(f"a moment is made of pairs of wires (i, j), got {pair!r}")
+    return check_integer(pair[0], "a wire"), check_integer(pair[1], "a wire")
 
 
 def _layout(name: str, n: int, moments: list[list[Pair]]) -> Layout:

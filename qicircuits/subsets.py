@@ -8,12 +8,21 @@ that is *descending* order of the basis states' integers: (0, 1) is |1100>, the 
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["rank_subset", "subset_array", "subset_integers", "subsets", "subspace_dim", "unrank_subset"]
+__all__ = [
+    "check_integer",
+    "rank_subset",
+    "subset_array",
+    "subset_integers",
+    "subsets",
+    "subspace_dim",
+    "unrank_subset",
+]
 
 
 def subspace_dim(n: int, order: int) -> int:
@@ -119,6 +128,7 @@ def unrank_subset(index: int, n: int, order: int) -> tuple[int, ...]:
     (1, 2)
     """
     dim = subspace_dim(n, order)
+    index = check_integer(index, "index")
     if not 0 <= index < dim:
         raise ValueError(f"an index of the weight-{order} sector of {n} wires is in 0..{dim - 1}, got {index}")
     wires: list[int] = []
@@ -133,7 +143,25 @@ def unrank_subset(index: int, n: int, order: int) -> tuple[int, ...]:
     return tuple(wires)
 
 
+def check_integer(value: int, name: str) -> int:
+    """The value as an int; numpy's integers are, floats and strings are not.
+
+    Raises:
+        TypeError: it is not an integer.
+
+    >>> check_integer(2.0, "order")
+    Traceback (most recent call last):
+        ...
+    TypeError: order must be an integer, got 2.0
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
 def _check_sector(n: int, order: int) -> None:
+    n, order = check_integer(n, "n"), check_integer(order, "order")
     if n < 0:
         raise ValueError(f"the number of wires must be at least 0, got n={n}")
     if not 0 <= order <= n:

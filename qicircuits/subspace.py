@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .checks import check_real, check_same_device, check_vectors
+from .checks import check_angles, check_together, check_vectors
 from .compound import compound_apply
 from .engine.dispatch import sweep
 from .engine.weight_one import circuit_matrix, gate_lists
@@ -61,24 +61,21 @@ def apply_layout(
             applies C_k of the weight-1 matrix, where the circuit is one; "auto" picks the faster.
 
     Returns:
-        y, shape (..., C(n, k)), dtype and device of `vectors`; differentiable in vectors and angles.
+        y, shape (..., C(n, k)), dtype and device of `vectors`; differentiable in vectors and angles, once and in
+        reverse mode.
 
     Raises:
         ValueError: a shape does not fit, the order is not in 0..n, the gate or the method is not known, or
             method="compound" is asked of RBS gates on non-neighbouring wires with 1 < k < n.
-        TypeError: `vectors` is not real floating point, or `angles` not float32 or float64.
+        TypeError: `vectors` is not real floating point, `angles` not float32 or float64, or `layout` no Layout.
 
     >>> from qicircuits import staircase
     >>> apply_layout(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([torch.pi / 2, 0.0]), staircase(3), 1).round()
     tensor([-0., 1., 0.])
     """
+    check_angles(angles, layout)
     check_vectors(vectors, layout.n, order)
-    check_real(angles, "angles")
-    check_same_device(vectors, angles, "angles")
-    if not angles.dim() or angles.shape[-1] != layout.n_gates:
-        raise ValueError(
-            f"angles of {layout} have shape (..., {layout.n_gates}), one a gate, got {tuple(angles.shape)}"
-        )
+    check_together(vectors, angles, "angles", n_last=1)
     if method not in ("auto", "gates", "compound"):
         raise ValueError(f"method is one of 'auto', 'gates', 'compound', got {method!r}")
     compound = is_compound(layout, order, gate)

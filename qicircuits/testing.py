@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from .checks import check_square
 from .circuits import weight_block
 from .circuits.factors import Circuit
 from .compound import compound_matrix
@@ -47,6 +48,7 @@ def minors(matrix: Tensor, order: int) -> Tensor:
     >>> minors(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 2)
     tensor([[-2.]])
     """
+    check_square(matrix)
     dim = subspace_dim(matrix.shape[-1], order)
     members = torch.tensor(subsets(matrix.shape[-1], order)).long().reshape(dim, order)
     total = matrix.new_zeros(dim, dim)

@@ -25,9 +25,8 @@ def next_compound(matrix: Tensor, previous: Tensor, order: int) -> Tensor:
     """
     n = matrix.shape[-1]
     out = matrix.new_empty(*matrix.shape[:-2], *[math.comb(n, order)] * 2)
-    for r, (wire, rest) in enumerate(_rows(n, order)):
-        entry = matrix.index_select(-2, wire.to(matrix.device))
-        minors = previous.index_select(-2, rest.to(matrix.device))
+    for r, (wire, rest) in enumerate(_rows(n, order, matrix.device)):
+        entry, minors = matrix.index_select(-2, wire), previous.index_select(-2, rest)
         for j, here, tail in _first_columns(n, order):
             if r == 0:
                 torch.mul(entry[..., j : j + 1], minors[..., tail:], out=out[..., here])
@@ -39,8 +38,7 @@ def next_compound(matrix: Tensor, previous: Tensor, order: int) -> Tensor:
 @torch.library.custom_op("qicircuits::next_compound_backward", mutates_args=())
 def _next_compound_backward(grad: Tensor, matrix: Tensor, previous: Tensor, order: int) -> tuple[Tensor, Tensor]:
     grad_matrix, grad_previous = torch.zeros_like(matrix), torch.zeros_like(previous)
-    for r, (wire, rest) in enumerate(_rows(matrix.shape[-1], order)):
-        wire, rest = wire.to(matrix.device), rest.to(matrix.device)
+    for r, (wire, rest) in enumerate(_rows(matrix.shape[-1], order, matrix.device)):
         entry, minors = matrix.index_select(-2, wire), previous.index_select(-2, rest)
         grad_entry, grad_minors = torch.zeros_like(entry), torch.zeros_like(minors)
         for j, here, tail in _first_columns(matrix.shape[-1], order):
@@ -74,13 +72,14 @@ next_compound.register_autograd(_backward, setup_context=_setup)
 
 
 @functools.lru_cache(maxsize=256)
-def _rows(n: int, order: int) -> list[tuple[Tensor, Tensor]]:
+def _rows(n: int, order: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """For each r < k: the r-th wire of each k-subset, and the rank of the subset without it; (C(n, k),) each."""
     rank = {subset: index for index, subset in enumerate(subsets(n, order - 1))}
     members = subsets(n, order)
+    wires = [[s[r] for s in members] for r in range(order)]
+    rests = [[rank[s[:r] + s[r + 1 :]] for s in members] for r in range(order)]
     return [
-        (torch.tensor([s[r] for s in members]), torch.tensor([rank[s[:r] + s[r + 1 :]] for s in members]))
-        for r in range(order)
+        (torch.tensor(w, device=device), torch.tensor(r, device=device)) for w, r in zip(wires, rests, strict=True)
     ]
 
 

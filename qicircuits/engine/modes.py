@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..subsets import subset_array
+from .precision import full_precision
 
 __all__ = ["apply_modes"]
 
@@ -21,11 +22,13 @@ def apply_modes(matrix: Tensor, columns: Tensor, order: int) -> Tensor:
     2 k n^(k+1) flops a column. Only A and X are kept for the backward.
     """
     # The increasing entries alone are enough going in: antisymmetry is restored coming out.
-    tensor = _on_modes(matrix, _tensor(columns, _tables(matrix.shape[-1], order).increasing), range(order))
-    (_, first), *others = _tables(matrix.shape[-1], order).entries
-    out = tensor.index_select(-2, first.to(columns.device))
+    tables = _tables(matrix.shape[-1], order, matrix.device)
+    with full_precision(matrix.device):
+        tensor = _on_modes(matrix, _tensor(columns, tables.increasing), range(order))
+    (_, first), *others = tables.entries
+    out = tensor.index_select(-2, first)
     for sign, index in others:
-        out.add_(tensor.index_select(-2, index.to(columns.device)), alpha=sign)
+        out.add_(tensor.index_select(-2, index), alpha=sign)
     return out
 
 
@@ -33,12 +36,14 @@ def apply_modes(matrix: Tensor, columns: Tensor, order: int) -> Tensor:
 def _apply_modes_backward(grad: Tensor, matrix: Tensor, columns: Tensor, order: int) -> tuple[Tensor, Tensor]:
     # dL = <G, dY> / k! over whole antisymmetric tensors, and by symmetry each of the k modes gives the same:
     # with P = A^T on every mode of G but the first, dL/dA = P X^T / (k-1)!, and dL/dX = A^T on P's first mode.
-    tables = _tables(matrix.shape[-1], order)
-    partial = _on_modes(matrix.mT, _tensor(grad, tables.antisymmetric), range(1, order))
-    first_mode = (*columns.shape[:-2], matrix.shape[-1], -1)
-    product = partial.reshape(first_mode) @ _tensor(columns, tables.antisymmetric).reshape(first_mode).mT
-    tensor = _on_modes(matrix.mT, partial, range(1))
-    return product / math.factorial(order - 1), tensor.index_select(-2, tables.entries[0][1].to(columns.device))
+    tables = _tables(matrix.shape[-1], order, matrix.device)
+    n = matrix.shape[-1]
+    first_mode = (*columns.shape[:-2], n, n ** (order - 1) * columns.shape[-1])
+    with full_precision(matrix.device):
+        partial = _on_modes(matrix.mT, _tensor(grad, tables.antisymmetric), range(1, order))
+        product = partial.reshape(first_mode) @ _tensor(columns, tables.antisymmetric).reshape(first_mode).mT
+        tensor = _on_modes(matrix.mT, partial, range(1))
+    return product / math.factorial(order - 1), tensor.index_select(-2, tables.entries[0][1])
 
 
 @apply_modes.register_fake
@@ -69,7 +74,7 @@ def _on_modes(matrix: Tensor, tensor: Tensor, modes: range) -> Tensor:
     n, batch = matrix.shape[-1], tensor.shape[:-2]
     for mode in modes:
         # Earlier modes become a batch of the product, later modes and T its columns.
-        split = tensor.reshape(*batch, n**mode, n, -1)
+        split = tensor.reshape(*batch, n**mode, n, tensor.shape[-2] // n ** (mode + 1) * tensor.shape[-1])
         tensor = (matrix.unsqueeze(-3) @ split).reshape(tensor.shape)
     return tensor
 
@@ -77,7 +82,7 @@ def _on_modes(matrix: Tensor, tensor: Tensor, modes: range) -> Tensor:
 def _tensor(columns: Tensor, source: Tensor) -> Tensor:
     """The tensor (..., n^k, T) whose rows are rows of (X, -X, 0). A gather: scattering is many times slower."""
     zero = columns.new_zeros(*columns.shape[:-2], 1, columns.shape[-1])
-    return torch.cat((columns, -columns, zero), dim=-2).index_select(-2, source.to(columns.device))
+    return torch.cat((columns, -columns, zero), dim=-2).index_select(-2, source)
 
 
 class _Tables(NamedTuple):
@@ -96,7 +101,7 @@ class _Tables(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _tables(n: int, order: int) -> _Tables:
+def _tables(n: int, order: int, device: torch.device) -> _Tables:
     table = subset_array(n, order)
     strides = n ** torch.arange(order - 1, -1, -1)
     dim = len(table)
@@ -110,4 +115,5 @@ def _tables(n: int, order: int) -> _Tables:
     antisymmetric = torch.full((n**order,), 2 * dim)
     for sign, index in entries:
         antisymmetric[index] = torch.arange(dim) + (0 if sign > 0 else dim)
-    return _Tables(entries, increasing, antisymmetric)
+    moved = [(sign, index.to(device)) for sign, index in entries]
+    return _Tables(moved, increasing.to(device), antisymmetric.to(device))

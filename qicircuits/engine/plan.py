@@ -29,9 +29,21 @@ class GateTable:
     parity: NDArray[np.int64]
 
 
-@functools.lru_cache(maxsize=4096)
+_CACHED_ROWS = 100_000
+"""Tables of larger sectors are made anew: they cost about as much as the gate, and would fill the memory."""
+
+
 def gate_table(n: int, order: int, i: int, j: int) -> GateTable:
-    """The rows that a gate on the ordered pair of wires (i, j) mixes in the weight-`order` sector, cached."""
+    """The rows that a gate on the ordered pair of wires (i, j) mixes in the weight-`order` sector."""
+    return (_cached_gate_table if subspace_dim(n, order) <= _CACHED_ROWS else _gate_table)(n, order, i, j)
+
+
+@functools.lru_cache(maxsize=4096)
+def _cached_gate_table(n: int, order: int, i: int, j: int) -> GateTable:
+    return _gate_table(n, order, i, j)
+
+
+def _gate_table(n: int, order: int, i: int, j: int) -> GateTable:
     occupied = _occupation(n, order)
     a = np.flatnonzero(occupied[:, i] & ~occupied[:, j])
     low, high = min(i, j), max(i, j)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..layouts import Layout
+from .precision import full_precision
 
 __all__ = ["circuit_matrix", "gate_lists"]
 
@@ -41,7 +42,8 @@ def circuit_matrix(angles: Tensor, wires: list[int], sizes: list[int], n: int) -
         return out
     if not sizes:
         return torch.eye(n, dtype=angles.dtype, device=angles.device).repeat(*angles.shape[:-1], 1, 1)
-    return _tree(_moments(angles, wires, sizes, n))[-1].squeeze(-3)
+    with full_precision(angles.device):
+        return _tree(_moments(angles, wires, sizes, n))[-1].squeeze(-3).clone()  # an operator must not return a view
 
 
 @torch.library.custom_op("qicircuits::circuit_matrix_backward", mutates_args=())
@@ -52,17 +54,9 @@ def _circuit_matrix_backward(
         return _undo_moments(grad, out, angles, wires, sizes)
     if not sizes:
         return torch.zeros_like(angles)
-    levels = _tree(_moments(angles, wires, sizes, n))
-    grad = grad.unsqueeze(-3)
-    for factors in levels[-2::-1]:
-        even = factors.shape[-3] // 2 * 2
-        first, second = factors[..., 0:even:2, :, :], factors[..., 1:even:2, :, :]
-        spread = torch.empty_like(factors)
-        spread[..., 1:even:2, :, :] = grad[..., : even // 2, :, :] @ first.mT
-        spread[..., 0:even:2, :, :] = second.mT @ grad[..., : even // 2, :, :]
-        spread[..., even:, :, :] = grad[..., even // 2 :, :, :]
-        grad = spread
-    corners = grad.flatten(-3).index_select(-1, _moment_entries(tuple(wires), tuple(sizes), n).to(grad.device))
+    with full_precision(angles.device):
+        grad = _undo_tree(grad, _tree(_moments(angles, wires, sizes, n)))
+    corners = grad.flatten(-3).index_select(-1, _moment_entries(tuple(wires), tuple(sizes), n, grad.device))
     at_i, at_j, at_ji, at_ij = corners.unflatten(-1, (4, -1)).unbind(-2)
     return (at_ji - at_ij) * angles.cos() - (at_i + at_j) * angles.sin()
 
@@ -121,7 +115,7 @@ def _moments(angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tens
     """One matrix a moment, shape (..., depth, n, n)."""
     flat = torch.eye(n, dtype=angles.dtype, device=angles.device).repeat(*angles.shape[:-1], len(sizes), 1, 1)
     cos, sin = angles.cos(), angles.sin()
-    entries = _moment_entries(tuple(wires), tuple(sizes), n).to(angles.device)
+    entries = _moment_entries(tuple(wires), tuple(sizes), n, angles.device)
     flat.flatten(-3).index_copy_(-1, entries, torch.cat((cos, cos, sin, -sin), dim=-1))
     return flat
 
@@ -137,9 +131,24 @@ def _tree(factors: Tensor) -> list[Tensor]:
     return levels
 
 
+def _undo_tree(grad: Tensor, levels: list[Tensor]) -> Tensor:
+    """The gradients of the factors, (..., m, n, n), from that of their product, (..., n, n)."""
+    grad = grad.unsqueeze(-3)
+    for factors in levels[-2::-1]:
+        even = factors.shape[-3] // 2 * 2
+        first, second = factors[..., 0:even:2, :, :], factors[..., 1:even:2, :, :]
+        spread = torch.empty_like(factors)
+        spread[..., 1:even:2, :, :] = grad[..., : even // 2, :, :] @ first.mT
+        spread[..., 0:even:2, :, :] = second.mT @ grad[..., : even // 2, :, :]
+        spread[..., even:, :, :] = grad[..., even // 2 :, :, :]
+        grad = spread
+    return grad
+
+
 @functools.lru_cache(maxsize=64)
-def _moment_entries(wires: tuple[int, ...], sizes: tuple[int, ...], n: int) -> Tensor:
+def _moment_entries(wires: tuple[int, ...], sizes: tuple[int, ...], n: int, device: torch.device) -> Tensor:
     """Where the gates' cos, cos, sin, -sin stand in the flattened moments (depth n n): four times n_gates."""
     moment = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)) * n * n
     i, j = torch.tensor(wires).reshape(-1, 2).unbind(-1)
-    return torch.cat([moment + row * n + column for row, column in ((i, i), (j, j), (j, i), (i, j))])
+    entries = torch.cat([moment + row * n + column for row, column in ((i, i), (j, j), (j, i), (i, j))])
+    return entries.to(device)

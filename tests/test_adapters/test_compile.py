@@ -75,7 +75,6 @@ def test_the_template_queues_inside_a_users_qnode():
         return qml.probs(wires=wires)
 
     assert qml.specs(circuit)()["resources"].gate_types["RBS"] == compiled.layout.n_gates
-    torch.testing.assert_close(float(circuit().sum()), 1.0)
 
 
 def test_a_large_block_is_verified_on_its_sectors_and_on_a_sample():

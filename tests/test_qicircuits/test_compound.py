@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from qicircuits import compound_apply, compound_matrix, is_orthogonal, random_orthogonal, unrank_subset
+from qicircuits import compound_apply, compound_matrix, is_orthogonal, random_orthogonal, subsets, unrank_subset
 from qicircuits.testing import minors
 
 SIZES = [(n, k) for n in range(1, 8) for k in range(n + 1)]
@@ -160,3 +161,73 @@ def test_bad_input_is_refused():
         compound_apply(square, torch.ones(6), 2, method="sparse")
     with pytest.raises(ValueError, match=r"k <= 3.* got order=4"):
         compound_apply(torch.eye(6), torch.ones(15), 4, method="modes")
+
+
+@pytest.mark.parametrize("order", [11, 12])
+def test_orders_beyond_the_middle_of_singular_matrices_are_refused(order):
+    with pytest.raises(ValueError, match=rf"cond\(A\)\^\(n-k\) must be at most .* for n=12, order={order}"):
+        compound_matrix(torch.zeros(12, 12), order)
+
+
+def test_a_nearly_singular_matrix_is_right_or_refused():
+    values = torch.ones(11, dtype=torch.float64)
+    for smallest in (1e-3, 1e-4, 1e-8, 1e-12):
+        values[-2:] = smallest
+        left, right = random_orthogonal(11), random_orthogonal(11)
+        try:
+            compound = compound_matrix(left @ values.diag() @ right, 9)
+        except ValueError:
+            assert smallest < 1e-3
+            continue
+        product = compound_matrix(left, 9) @ torch.diag(minors_of_diagonal(values, 9)) @ compound_matrix(right, 9)
+        torch.testing.assert_close(compound, product, rtol=0, atol=1e-7)
+
+
+def minors_of_diagonal(values, order):
+    return torch.stack([values[list(subset)].prod() for subset in subsets(len(values), order)])
+
+
+def test_the_first_compound_is_a_copy():
+    matrix = torch.eye(3)
+    compound_matrix(matrix, 1).mul_(2)
+    assert matrix.equal(torch.eye(3))
+
+
+@pytest.mark.parametrize("method", ["dense", "modes"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_autocast_is_kept_out(method, order):
+    matrix = random_orthogonal(9, dtype=torch.float32).requires_grad_()
+    vectors = torch.randn(5, math.comb(9, order), requires_grad=True)
+    expected = compound_apply(matrix, vectors, order, method=method)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        applied = compound_apply(matrix, vectors, order, method=method)
+    assert applied.equal(expected)
+    for got, wanted in zip(
+        gradients(applied, (matrix, vectors)), gradients(expected, (matrix, vectors)), strict=True
+    ):
+        assert got.equal(wanted)
+
+
+# What torch itself imports for forward mode uses torch.jit.
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_forward_mode_is_refused_and_not_silently_zero():
+    matrix, tangent = torch.randn(2, 4, 4, dtype=torch.float64)
+    for order in (1, 2):
+        with pytest.raises(NotImplementedError, match="reverse mode, got matrix with a forward-mode tangent"):
+            torch.func.jvp(lambda a, order=order: compound_matrix(a, order), (matrix,), (tangent,))
+
+
+def test_what_is_no_tensor_is_refused():
+    for call in (lambda: compound_matrix(np.eye(3), 2), lambda: compound_apply(np.eye(3), torch.ones(3), 2)):
+        with pytest.raises(TypeError, match="matrix must be a torch tensor, got ndarray"):
+            call()
+    with pytest.raises(TypeError, match="vectors must be a torch tensor, got list"):
+        compound_apply(torch.eye(3), [1.0, 2.0, 3.0], 2)
+    with pytest.raises(TypeError, match=r"order must be an integer, got 2\.0"):
+        compound_matrix(torch.eye(3), 2.0)
+    with pytest.raises(ValueError, match=r"n >= 1, got \(0, 0\)"):
+        compound_matrix(torch.zeros(0, 0), 0)
+    with pytest.raises(ValueError, match=r"must broadcast, got \(2, 3\) and \(4, 3, 3\)"):
+        compound_apply(torch.ones(4, 3, 3), torch.ones(2, 3), 2)
+    with pytest.raises(ValueError, match="must be on one device, got cpu and meta"):
+        compound_apply(torch.eye(3, device="meta"), torch.ones(3), 2)

@@ -11,6 +11,7 @@ from qicircuits import (
     cayley,
     compound_apply,
     exponential,
+    random_orthogonal,
     rank_subset,
     round_robin,
     subsets,
@@ -90,6 +91,6 @@ def test_layouts_and_complements_compile_without_a_graph_break():
     vectors, angles = torch.randn(3, 6), torch.randn(layout.n_gates)
     compiled = torch.compile(circuit, fullgraph=True, backend="aot_eager")(vectors, angles)
     torch.testing.assert_close(compiled, circuit(vectors, angles))
-    matrix, vectors = torch.randn(11, 11), torch.randn(3, 55)
+    matrix, vectors = random_orthogonal(11, dtype=torch.float32), torch.randn(3, 55)
     compiled = torch.compile(compound_apply, fullgraph=True, backend="aot_eager")(matrix, vectors, 9)
     torch.testing.assert_close(compiled, compound_apply(matrix, vectors, 9))

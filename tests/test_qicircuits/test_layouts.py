@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from qicircuits import Layout, brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape
@@ -81,9 +82,24 @@ def test_equal_layouts_are_equal_whatever_their_name():
         (lambda: brickwork(-1), "got n=-1"),
         (lambda: x_shape(5), "even number of wires, .* got n=5"),
         (lambda: butterfly(6), "power of two of wires, got n=6"),
-        (lambda: butterfly(0), "power of two of wires, got n=0"),
+        (lambda: butterfly(0), "at least 1 wire, got n=0"),
+        (lambda: Layout(3, ((0, 1),)), "made of pairs of wires .* got 0"),
+        (lambda: Layout(3, (((0, 1, 2),),)), r"got \(0, 1, 2\)"),
     ],
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("constructor", [brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape])
+def test_wires_are_counted_by_integers(constructor):
+    assert constructor(np.int64(4)) == constructor(4)
+    for n in (4.0, "4", None):
+        with pytest.raises(TypeError, match=f"n must be an integer, got {n!r}"):
+            constructor(n)
+
+
+def test_wires_are_integers():
+    with pytest.raises(TypeError, match=r"a wire must be an integer, got 1\.5"):
+        Layout(3, (((0, 1.5),),))

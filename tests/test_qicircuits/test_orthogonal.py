@@ -102,7 +102,7 @@ def test_cayley_is_the_fraction_it_says():
     assert s.equal(-s.mT)
 
 
-def test_random_rotations_are_reproducible_and_cover_both_signs_of_trace():
+def test_random_rotations_are_reproducible_and_have_the_moments_of_haar():
     draw = [random_orthogonal(3, batch_shape=(200,), generator=torch.Generator().manual_seed(1)) for _ in range(2)]
     assert draw[0].equal(draw[1])
     assert is_orthogonal(draw[0])
@@ -139,3 +139,5 @@ def test_bad_parameters_are_refused(to_rotation):
 def test_a_rotation_of_no_wires_is_refused():
     with pytest.raises(ValueError, match="at least 1 dimension, got n=0"):
         random_orthogonal(0)
+    with pytest.raises(TypeError, match=r"float32 or float64, got torch\.int64"):
+        random_orthogonal(3, dtype=torch.int64)

@@ -162,3 +162,23 @@ def test_bad_dtypes_are_refused():
         apply_layout(torch.ones(6, dtype=torch.complex64), torch.ones(6), brickwork(4), 2)
     with pytest.raises(TypeError, match=r"angles must be float32 or float64, got torch\.int64"):
         apply_layout(torch.ones(6), torch.ones(6, dtype=torch.int64), brickwork(4), 2)
+
+
+def test_bad_types_are_refused():
+    with pytest.raises(TypeError, match=r"layout must be a Layout, such as brickwork\(4\), got 'brickwork'"):
+        apply_layout(torch.ones(6), torch.ones(6), "brickwork", 2)
+    with pytest.raises(TypeError, match="angles must be a torch tensor, got list"):
+        apply_layout(torch.ones(6), [0.0] * 6, brickwork(4), 2)
+    with pytest.raises(ValueError, match=r"vectors and angles must broadcast, got \(2, 6\) and \(3, 6\)"):
+        apply_layout(torch.ones(2, 6), torch.ones(3, 6), brickwork(4), 2)
+    with pytest.raises(ValueError, match=r"in 0..4, got order=9"):
+        is_compound(butterfly(4), 9)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_autocast_is_kept_out(order):
+    layout = brickwork(5)
+    vectors, angles = torch.randn(3, math.comb(5, order)), torch.randn(layout.n_gates)
+    expected = apply_layout(vectors, angles, layout, order)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert apply_layout(vectors, angles, layout, order).equal(expected)
