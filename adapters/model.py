@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .config import QuICConfig
 from .faces import face_of
 from .layer import QuICLayer
+from .targets import check_targets
 
 __all__ = ["QuICModel"]
 
@@ -49,6 +50,11 @@ class QuICModel(BaseTuner):
             for parameter, requires_grad in trainable:
                 parameter.requires_grad = requires_grad
             raise
+
+    def _prepare_model(self, peft_config: QuICConfig, model: nn.Module) -> None:
+        """PEFT calls this when it knows the targets, and has not yet changed the model."""
+        model_type = self.get_model_config(model).get("model_type")
+        check_targets(peft_config, model, self.target_module_mapping.get(model_type, ()))
 
     def _create_and_replace(
         self,

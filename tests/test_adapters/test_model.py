@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from peft import get_peft_model
+from peft import PeftModel, get_peft_model
 from torch import nn
 from transformers import (
     BertConfig,
@@ -184,12 +184,40 @@ class Mixed(nn.Module):
         ({"target_modules": ["fine", "out_proj"]}, ValueError, "^attention.out_proj: .*exclude it"),
         ({"target_modules": ["fine", "linear1"]}, ValueError, r"^encoder.linear1: .*set_fastpath_enabled\(False\)"),
         ({"target_modules": ["fine", "tokens"], "side": "in"}, ValueError, "^tokens: .*side='out'"),
-        ({"target_modules": ["coarse"]}, ValueError, "coarse.* not found in the base model"),
+        ({"target_modules": ["coarse"]}, ValueError, r"entry of target_modules .* got \['coarse'\]"),
+        ({"target_modules": "coarse"}, ValueError, "coarse.* not found in the base model"),
+        ({"target_modules": ["fine", "oarse", "ine"]}, ValueError, r"of target_modules .* got \['ine', 'oarse'\]"),
+        ({"target_modules": ["fine"], "modules_to_save": ["hed", "tokens"]}, ValueError, r"_save .* got \['hed'\]"),
         ({}, ValueError, "specify `target_modules`"),
     ],
 )
 def test_a_refused_injection_leaves_the_model_alone(values, error, message):
     refused(Mixed(), QuICConfig(**values), error, message)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"target_modules": ["query", "vlaue"]}, r"of target_modules must match a module .* got \['vlaue'\]"),
+        ({"target_modules": ["query"], "modules_to_save": ["classifer"]}, r"modules_to_save .* got \['classifer'\]"),
+        ({"target_modules": ["query"], "layers_to_transform": [1, 2, 5]}, r"layers_to_transform .* got \[2, 5\]"),
+        ({"target_modules": ["query"], "layers_to_transform": 2}, r"layers_to_transform .* got \[2\]"),
+        ({"layers_to_transform": [0], "layers_pattern": "block"}, r"layers_to_transform .* got \[0\]"),
+    ],
+)
+def test_entries_that_match_nothing_are_refused(values, message):
+    refused(bert(BertForSequenceClassification), QuICConfig(**values), ValueError, message)
+
+
+def test_defaults_that_match_nothing_are_not_refused(tmp_path):
+    """PEFT's default targets of T5 are q and v; those of a task are heads by two names, of which a model has one."""
+    base = nn.ModuleDict({"q": nn.Linear(12, 12), "classifier": nn.Linear(12, 2)})
+    base.config = T5Config()
+    model = get_peft_model(base, QuICConfig(modules_to_save=["classifier", "score"]))
+    assert model.targeted_module_names == ["q"]
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(model.unload(), tmp_path)
+    assert loaded.peft_config["default"].target_modules == {"q", "v"}
 
 
 def test_torch_encoder_layers_are_adapted_without_their_fast_path():
