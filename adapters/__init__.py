@@ -4,10 +4,11 @@ Importing this package registers the method with PEFT: ``get_peft_model(model, Q
 ``PeftModel.from_pretrained`` know it from then on.
 """
 
-from .compile import compile_adapter, verify_adapter
+from .compile import compile_adapter
 from .config import QuICConfig
 from .model import QuICModel
 from .peft_plugin import register
+from .verify import verify_adapter
 
 __all__ = ["QuICConfig", "QuICModel", "compile_adapter", "verify_adapter"]
 

@@ -1,6 +1,6 @@
-"""A trained adapter as quantum circuits: angles of every block, and the proof that they are the same map."""
+"""A trained adapter as quantum circuits: the angles of every block."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +11,16 @@ from torch import Tensor, nn
 from qicircuits.circuits import layer_qnode, orthogonal_layer, run_layer, weight_block
 from qicircuits.givens import angles_from_orthogonal
 from qicircuits.layouts import Layout, brickwork, pyramid
-from qicircuits.subsets import subspace_dim
+from qicircuits.subsets import check_integer, subspace_dim
 
 from .layer import QuICLayer
 from .rotation import Rotation
 
-__all__ = ["BlockCheck", "CompiledBlock", "VerificationReport", "check_blocks", "compile_adapter", "verify_adapter"]
+__all__ = ["CompiledBlock", "adapted_layers", "compile_adapter", "compile_block", "constant_parameters"]
 
 _LAYOUTS = {"brickwork": brickwork, "pyramid": pyramid}
 _ON_DEVICE = 10
 """Up to so many wires a block is run on default.qubit, with all 2^n amplitudes."""
-_COLUMNS = 512
-"""Of a larger sector, so many basis states are run, drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -70,48 +68,6 @@ class CompiledBlock:
         return block
 
 
-@dataclass(frozen=True)
-class BlockCheck:
-    """How far the circuit of one block is from what the adapter computes.
-
-    Attributes:
-        module, block, n: which block, and its number of wires.
-        n_gates: number of RBS gates of its circuit.
-        n_columns: number of basis states that were run, of all orders together.
-        deviation: the largest difference between an amplitude and the same entry of R.
-    """
-
-    module: str
-    block: int
-    n: int
-    n_gates: int
-    n_columns: int
-    deviation: float
-
-
-@dataclass(frozen=True)
-class VerificationReport:
-    """The checks of all blocks of an adapter.
-
-    Attributes:
-        blocks: one check a block.
-        tolerance: the largest deviation that passes: 1e-6 computed in float32, 1e-12 in float64.
-    """
-
-    blocks: tuple[BlockCheck, ...]
-    tolerance: float
-
-    @property
-    def largest_deviation(self) -> float:
-        """The largest deviation of any block."""
-        return float(np.max([check.deviation for check in self.blocks]))  # a NaN stays one
-
-    @property
-    def passed(self) -> bool:
-        """Whether every circuit is its block to within the tolerance; a NaN is not."""
-        return all(check.deviation <= self.tolerance for check in self.blocks)
-
-
 def compile_adapter(
     model: nn.Module,
     module: str,
@@ -139,83 +95,52 @@ def compile_adapter(
     """
     if layout not in _LAYOUTS:
         raise ValueError(f"layout must be one of {sorted(_LAYOUTS)}, got {layout!r}")
-    name, layer = _find_layer(model, module)
-    adapter = _adapter_of(name, layer, adapter_name)
+    name, layer, adapter = _find_layer(model, module, adapter_name)
     plan = layer.quic_rotation[adapter].plan
+    block = check_integer(block, "block")
     if not 0 <= block < plan.n_blocks:
         raise ValueError(f"block must be in 0..{plan.n_blocks - 1} for {name}, got {block}")
-    matrices = layer.quic_rotation[adapter].matrices(_parameters(layer, adapter, dtype))
-    return _compile(name, block, layer.quic_rotation[adapter], matrices[0 if plan.block_share else block], layout)
-
-
-def verify_adapter(
-    model: nn.Module, *, adapter_name: str | None = None, dtype: torch.dtype | None = None, seed: int = 0
-) -> VerificationReport:
-    """Run the circuit of every block and compare it with the rotation that the adapter applies.
-
-    The circuit is run by PennyLane: on ``default.qubit`` for up to 10 wires, by its matrices of the gates on
-    the sector beyond. The rotation is run as in a forward, on unit vectors of all features: so what must be
-    zero is checked too. Of a sector with more than 512 states, 512 are run, drawn with the seed.
-
-    Args:
-        model: a model with QuIC adapters.
-        adapter_name: name of the adapter; the active one if left out.
-        dtype: float32 (tolerance 1e-6) or float64 (1e-12) for both sides; that of the parameters if left out.
-        seed: of the sample.
-
-    Raises:
-        ValueError: the model has no such adapter.
-    """
-    checks = tuple(check_blocks(model, adapter_name=adapter_name, dtype=dtype, seed=seed))
-    dtypes = {_parameters(layer, name, dtype).dtype for layer, name in _adapted(model, adapter_name).values()}
-    return VerificationReport(checks, tolerance=1e-6 if torch.float32 in dtypes else 1e-12)
-
-
-def check_blocks(
-    model: nn.Module, *, adapter_name: str | None = None, dtype: torch.dtype | None = None, seed: int = 0
-) -> Iterator[BlockCheck]:
-    """The checks of :func:`verify_adapter` one by one, for progress bars; arguments and errors are the same."""
-    for name, (layer, adapter) in _adapted(model, adapter_name).items():
-        rotation = layer.quic_rotation[adapter]
-        parameters = _parameters(layer, adapter, dtype)
-        matrices = rotation.matrices(parameters)
-        for block in range(rotation.plan.n_blocks):
-            matrix = matrices[0 if rotation.plan.block_share else block]
-            compiled = _compile(name, block, rotation, matrix, "brickwork")
-            yield _check_block(compiled, rotation, parameters, np.random.default_rng(seed))
-
-
-def _check_block(
-    compiled: CompiledBlock, rotation: Rotation, parameters: Tensor, rng: np.random.Generator
-) -> BlockCheck:
-    plan = rotation.plan
-    deviations, n_columns = [], 0
-    for order, start, stop in plan.sectors:
-        dim = stop - start
-        columns = sorted(rng.choice(dim, min(dim, _COLUMNS), replace=False).tolist())
-        first = compiled.block * plan.block_size + start
-        unit = torch.zeros(len(columns), plan.features, dtype=parameters.dtype)
-        unit[torch.arange(len(columns)), torch.tensor(columns) + first] = 1
-        applied = rotation.apply(parameters, unit).double()
-        applied[:, first : first + dim] -= torch.from_numpy(compiled.columns(order, columns).T.copy())
-        deviations.append(applied.abs().max().item())
-        n_columns += len(columns)
-    return BlockCheck(
-        compiled.module, compiled.block, plan.n, compiled.layout.n_gates, n_columns, float(np.max(deviations))
+    matrices = layer.quic_rotation[adapter].matrices(constant_parameters(layer, adapter, dtype))
+    return compile_block(
+        name, block, layer.quic_rotation[adapter], matrices[0 if plan.block_share else block], layout
     )
 
 
-def _compile(name: str, block: int, rotation: Rotation, matrix: Tensor, layout: str) -> CompiledBlock:
+def compile_block(
+    name: str, block: int, rotation: Rotation, matrix: Tensor, layout: str = "brickwork"
+) -> CompiledBlock:
+    """The circuit of the block with the matrix A, shape (n, n), of the rotation of a module."""
     angles = angles_from_orthogonal(matrix, layout)
     return CompiledBlock(name, block, rotation.plan.orders, _LAYOUTS[layout](rotation.plan.n), angles)
 
 
-def _parameters(layer: QuICLayer, adapter: str, dtype: torch.dtype | None) -> Tensor:
-    """The parameters as constants on the CPU, where circuits are compiled and run."""
+def constant_parameters(layer: QuICLayer, adapter: str, dtype: torch.dtype | None) -> Tensor:
+    """The parameters as constants on the CPU, where circuits are compiled and run.
+
+    Raises:
+        ValueError: the dtype is not float32, float64 or None, for theirs.
+    """
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"circuits are compiled in float32 or float64, got dtype={dtype}")
     parameters = layer.quic_parameters[adapter].detach().cpu()
     return parameters.to(torch.promote_types(parameters.dtype, torch.float32) if dtype is None else dtype)
+
+
+def adapted_layers(model: nn.Module, adapter_name: str | None) -> list[tuple[str, QuICLayer, str]]:
+    """Every (module name, layer, adapter name) with the adapter, or with any active adapter if none is named.
+
+    Raises:
+        ValueError: there is none.
+    """
+    layers = _layers(model)
+    known = sorted({adapter for layer in layers.values() for adapter in layer.quic_parameters})
+    found = []
+    for name, layer in layers.items():
+        wanted = layer.active_adapters if adapter_name is None else [adapter_name]
+        found += [(name, layer, adapter) for adapter in wanted if adapter in layer.quic_parameters]
+    if not found:
+        raise ValueError(f"adapter_name must be one of {known}, got {adapter_name!r}")
+    return found
 
 
 def _layers(model: nn.Module) -> dict[str, QuICLayer]:
@@ -225,30 +150,16 @@ def _layers(model: nn.Module) -> dict[str, QuICLayer]:
     return layers
 
 
-def _find_layer(model: nn.Module, module: str) -> tuple[str, QuICLayer]:
+def _find_layer(model: nn.Module, module: str, adapter_name: str | None) -> tuple[str, QuICLayer, str]:
     layers = _layers(model)
-    found = [name for name in layers if name == module] or [name for name in layers if name.endswith(f".{module}")]
-    if len(found) != 1:
-        which = f"one of {list(layers)[:3]} ..." if not found else f"one of {found}"
+    names = [name for name in layers if name == module] or [name for name in layers if name.endswith(f".{module}")]
+    if len(names) != 1:
+        which = f"one of {list(layers)[:3]} ..." if not names else f"one of {names}"
         raise ValueError(f"module must name one adapted module, such as {which}, got {module!r}")
-    return found[0], layers[found[0]]
-
-
-def _adapted(model: nn.Module, adapter_name: str | None) -> dict[str, tuple[QuICLayer, str]]:
-    """Every layer that has the adapter, with its name."""
-    layers = _layers(model)
-    if adapter_name is None:
-        return {name: (layer, _adapter_of(name, layer, None)) for name, layer in layers.items()}
-    having = {name: (layer, adapter_name) for name, layer in layers.items() if adapter_name in layer.quic_parameters}
-    if not having:
-        known = sorted({adapter for layer in layers.values() for adapter in layer.quic_parameters})
-        raise ValueError(f"adapter_name must be one of {known}, got {adapter_name!r}")
-    return having
-
-
-def _adapter_of(name: str, layer: QuICLayer, adapter_name: str | None) -> str:
+    layer = layers[names[0]]
     known = list(layer.quic_parameters)
     wanted = [a for a in layer.active_adapters if a in known] if adapter_name is None else [adapter_name]
     if len(wanted) != 1 or wanted[0] not in known:
-        raise ValueError(f"adapter_name must be one of {known} for {name}, got {adapter_name!r} with active {wanted}")
-    return wanted[0]
+        active = f", and {wanted} are active" if adapter_name is None else ""
+        raise ValueError(f"adapter_name must be one of {known} for {names[0]}, got {adapter_name!r}{active}")
+    return names[0], layer, wanted[0]

@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from ..compile import verify_adapter
+from ..verify import verify_adapter
 from .batches import Batch
 from .progress import StepProgress
 from .trial import Trial

@@ -10,8 +10,8 @@ from peft import get_peft_model
 from torch import nn
 
 from adapters import QuICConfig, compile_adapter, verify_adapter
-from adapters.compile import check_blocks
 from adapters.rotation import Rotation
+from adapters.verify import check_blocks
 from qicircuits import is_orthogonal, orthogonal_from_angles
 from qicircuits.testing import assert_circuit_is_compound
 
@@ -106,12 +106,27 @@ def test_a_rotation_that_is_not_the_circuit_does_not_pass(spoil, monkeypatch):
     assert not report.largest_deviation <= report.tolerance
 
 
-def test_parameters_that_are_not_numbers_are_refused():
+def test_a_block_that_is_not_finite_does_not_pass():
     model = adapted()
     with torch.no_grad():
         model.base_model.model["first"].quic_parameters["default"].fill_(torch.nan)
-    with pytest.raises(ValueError, match=r"needs A\^T A = I, got .* nan"):
-        verify_adapter(model)
+    report = verify_adapter(model)
+    assert not report.passed
+    assert [check.module for check in report.blocks if not check.deviation <= 1e-6] == ["base_model.model.first"]
+
+
+def test_adapters_on_different_modules_are_verified_each():
+    model = adapted()
+    model.add_adapter("other", QuICConfig(target_modules=["first"]))
+    assert [check.module.rpartition(".")[2] for check in verify_adapter(model).blocks] == ["first", "second"]
+    assert len(verify_adapter(model, adapter_name="other").blocks) == 1
+    model.base_model.set_adapter("other")
+    assert len(verify_adapter(model).blocks) == 1
+    model.base_model.set_adapter(["default", "other"])
+    assert len(verify_adapter(model).blocks) == 3
+    with pytest.raises(ValueError, match=r"got None, and \['default', 'other'\] are active"):
+        compile_adapter(model, "first")
+    assert compile_adapter(model, "first", adapter_name="other").angles.count_nonzero() == 0
 
 
 def test_compiling_leaves_the_model_alone():
@@ -156,8 +171,5 @@ def test_bad_input_is_refused():
         verify_adapter(model, dtype=torch.bfloat16)
     with pytest.raises(ValueError, match="a model with QuIC adapters is needed, got Linear"):
         verify_adapter(nn.Linear(2, 2))
-    model.add_adapter("other", QuICConfig(target_modules=["first"]))
-    assert len(verify_adapter(model, adapter_name="other").blocks) == 1
-    model.base_model.set_adapter(["default", "other"])
-    with pytest.raises(ValueError, match=r"got None with active \['default', 'other'\]"):
-        verify_adapter(model)
+    with pytest.raises(TypeError, match=r"block must be an integer, got 0\.0"):
+        compile_adapter(model, "first", 0.0)

@@ -1,0 +1,122 @@
+"""The proof that an adapter's circuits are the same map: every block run, and compared with what R does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .compile import CompiledBlock, adapted_layers, compile_block, constant_parameters
+from .rotation import Rotation
+
+__all__ = ["BlockCheck", "VerificationReport", "check_blocks", "verify_adapter"]
+
+_COLUMNS = 512
+"""Of a larger sector, so many basis states are run, drawn at random."""
+
+
+@dataclass(frozen=True)
+class BlockCheck:
+    """How far the circuit of one block is from what the adapter computes.
+
+    Attributes:
+        module, block, n: which block, and its number of wires.
+        n_gates: number of RBS gates of its circuit.
+        n_columns: number of basis states that were run, of all orders together.
+        deviation: the largest difference between an amplitude and the same entry of R.
+    """
+
+    module: str
+    block: int
+    n: int
+    n_gates: int
+    n_columns: int
+    deviation: float
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """The checks of all blocks of an adapter.
+
+    Attributes:
+        blocks: one check a block.
+        tolerance: the largest deviation that passes: 1e-6 computed in float32, 1e-12 in float64.
+    """
+
+    blocks: tuple[BlockCheck, ...]
+    tolerance: float
+
+    @property
+    def largest_deviation(self) -> float:
+        """The largest deviation of any block."""
+        return float(np.max([check.deviation for check in self.blocks]))  # a NaN stays one
+
+    @property
+    def passed(self) -> bool:
+        """Whether every circuit is its block to within the tolerance; a NaN is not."""
+        return all(check.deviation <= self.tolerance for check in self.blocks)
+
+
+def verify_adapter(
+    model: nn.Module, *, adapter_name: str | None = None, dtype: torch.dtype | None = None, seed: int = 0
+) -> VerificationReport:
+    """Run the circuit of every block and compare it with the rotation that the adapter applies.
+
+    The circuit is run by PennyLane: on ``default.qubit`` for up to 10 wires, by its matrices of the gates on
+    the sector beyond. The rotation is run as in a forward, on unit vectors of all features: so what must be
+    zero is checked too. Of a sector with more than 512 states, 512 are run, drawn with the seed.
+
+    Args:
+        model: a model with QuIC adapters.
+        adapter_name: name of the adapter; every active one if left out.
+        dtype: float32 (tolerance 1e-6) or float64 (1e-12) for both sides; that of the parameters if left out.
+        seed: of the sample.
+
+    Returns:
+        The deviation of every block; that of a block whose A is not finite is NaN, and does not pass.
+
+    Raises:
+        ValueError: the model has no such adapter.
+    """
+    checks = tuple(check_blocks(model, adapter_name=adapter_name, dtype=dtype, seed=seed))
+    dtypes = {constant_parameters(layer, name, dtype).dtype for _, layer, name in adapted_layers(model, adapter_name)}
+    return VerificationReport(checks, tolerance=1e-6 if torch.float32 in dtypes else 1e-12)
+
+
+def check_blocks(
+    model: nn.Module, *, adapter_name: str | None = None, dtype: torch.dtype | None = None, seed: int = 0
+) -> Iterator[BlockCheck]:
+    """The checks of :func:`verify_adapter` one by one, for progress bars; arguments and errors are the same."""
+    for name, layer, adapter in adapted_layers(model, adapter_name):
+        rotation = layer.quic_rotation[adapter]
+        parameters = constant_parameters(layer, adapter, dtype)
+        matrices = rotation.matrices(parameters)
+        for block in range(rotation.plan.n_blocks):
+            matrix = matrices[0 if rotation.plan.block_share else block]
+            if not matrix.isfinite().all():
+                gates = rotation.plan.n * (rotation.plan.n - 1) // 2
+                yield BlockCheck(name, block, rotation.plan.n, gates, 0, float("nan"))
+                continue
+            compiled = compile_block(name, block, rotation, matrix)
+            yield _check_block(compiled, rotation, parameters, np.random.default_rng(seed))
+
+
+def _check_block(
+    compiled: CompiledBlock, rotation: Rotation, parameters: Tensor, rng: np.random.Generator
+) -> BlockCheck:
+    plan = rotation.plan
+    deviations, n_columns = [], 0
+    for order, start, stop in plan.sectors:
+        dim = stop - start
+        columns = sorted(rng.choice(dim, min(dim, _COLUMNS), replace=False).tolist())
+        first = compiled.block * plan.block_size + start
+        unit = torch.zeros(len(columns), plan.features, dtype=parameters.dtype)
+        unit[torch.arange(len(columns)), torch.tensor(columns) + first] = 1
+        applied = rotation.apply(parameters, unit).double()
+        applied[:, first : first + dim] -= torch.from_numpy(compiled.columns(order, columns).T.copy())
+        deviations.append(applied.abs().max().item())
+        n_columns += len(columns)
+    return BlockCheck(
+        compiled.module, compiled.block, plan.n, compiled.layout.n_gates, n_columns, float(np.max(deviations))
+    )
