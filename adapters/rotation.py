@@ -7,6 +7,7 @@ from torch import Tensor
 
 from qicircuits.compound import compound_apply
 from qicircuits.engine.dispatch import rotate_blocks, rotates_blocks
+from qicircuits.engine.precision import full_precision
 from qicircuits.orthogonal import cayley, exponential, swap_network
 
 from .config import ParameterMap
@@ -20,6 +21,8 @@ _MAPS = {"cayley": cayley, "exponential": exponential, "rbs": swap_network}
 @dataclass(frozen=True)
 class Rotation:
     """The orthogonal map R on d features, as a function of its parameters.
+
+    R is applied and never built; on a device without kernels of ours, C_k(A) is for orders k > 3.
 
         R = ⊕_{i=1..N} [ ⊕_{k in orders} C_k(A_i) ⊕ I_pad ] ⊕ I_untouched,  A_i in SO(n)
 
@@ -64,7 +67,7 @@ class Rotation:
             parameters' and x's, and at least float32. Shorter types lose orthogonality.
         """
         dtype = torch.promote_types(torch.promote_types(parameters.dtype, x.dtype), torch.float32)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             matrices = self.matrices(parameters.to(dtype))
             if transpose:
                 matrices = matrices.mT
@@ -94,8 +97,10 @@ class Rotation:
     def _apply_sectors(self, matrices: Tensor, columns: Tensor) -> Tensor:
         """C_k(A) on the sector of each order k of (..., b, tokens); the features after the last sector stay."""
         sectors = self.plan.sectors
-        parts = [
-            compound_apply(matrices, columns[..., start:stop, :].movedim(-1, 0), order).movedim(0, -1)
-            for order, start, stop in sectors
-        ]
+        parts = []
+        for order, start, stop in sectors:
+            rows = columns[..., start:stop, :].movedim(-1, 0)
+            # For one block C_2(A) is nearly of the size of R: not built, even where that would be the faster.
+            method = "modes" if order in (2, 3) else "auto"
+            parts.append(compound_apply(matrices, rows, order, method=method).movedim(0, -1))
         return torch.cat((*parts, columns[..., sectors[-1][2] :, :]), dim=-2)
