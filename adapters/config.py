@@ -1,5 +1,6 @@
 """QuICConfig: what a user chooses about a QuIC adapter, checked when it is written down or read back."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -125,10 +126,18 @@ class QuICConfig(PeftConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_version(self.config_version)
         self.peft_type = PeftType["QUIC"]
         # Not a field, so not written to disk: what lies beside a configuration that was read, until it is used.
         self.saved: SavedAdapter | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Check every value; done at construction, and again at injection, since values can be set in between.
+
+        Raises:
+            TypeError, ValueError: a value is not allowed; the message says the rule and the value.
+        """
+        _check_version(self.config_version)
         self.orders = check_orders(self.orders)
         check_block_choice(self.n_blocks, self.block_size)
         for name, choices in (("parameter_map", ParameterMap), ("side", Side), ("bias", _Bias)):
@@ -144,30 +153,68 @@ class QuICConfig(PeftConfig):
             raise ValueError(
                 f"bias={self.bias!r} needs PEFT 0.21, which saves trained biases, got {peft.__version__}"
             )
-        self._check_targets()
+        self._check_modules()
+        self._check_layers()
 
-    def _check_targets(self) -> None:
-        if isinstance(self.target_modules, list | tuple) and not self.target_modules:
-            raise ValueError("target_modules must name at least one module (None takes the default), got []")
-        if isinstance(self.target_modules, str) and self.layers_to_transform is not None:
-            raise ValueError(
-                "layers_to_transform needs target_modules as a list; a regular expression selects the layers "
-                f"itself, got target_modules={self.target_modules!r}"
-            )
-        if self.layers_pattern and self.layers_to_transform is None:
+    def _check_modules(self) -> None:
+        for name in ("target_modules", "exclude_modules"):
+            value = getattr(self, name)
+            _check_names(name, value, (list, tuple, set), "a list of names or one regular expression")
+            if isinstance(value, str):
+                _check_pattern(name, value)
+            elif value is not None:
+                # PEFT matches names against sets, and writes them to disk as lists.
+                setattr(self, name, set(value))
+        if self.target_modules is not None and not self.target_modules:
+            raise ValueError("target_modules must name at least one module (None takes the default), got none")
+        if isinstance(self.modules_to_save, str):
+            raise TypeError(f"modules_to_save must be a list of names, got {self.modules_to_save!r}")
+        _check_names("modules_to_save", self.modules_to_save, (list,), "a list of names")  # PEFT extends it
+
+    def _check_layers(self) -> None:
+        layers = [self.layers_to_transform] if isinstance(self.layers_to_transform, int) else self.layers_to_transform
+        if layers is not None:
+            if not isinstance(layers, list | tuple) or any(type(layer) is not int for layer in layers):
+                raise TypeError(
+                    f"layers_to_transform must be an index or a list of them, got {self.layers_to_transform!r}"
+                )
+            if not layers or min(layers) < 0:
+                raise ValueError(
+                    "layers_to_transform must hold at least one index, counted from 0 (None takes all layers), "
+                    f"got {self.layers_to_transform!r}"
+                )
+            if isinstance(self.target_modules, str):
+                raise ValueError(
+                    "layers_to_transform needs target_modules as a list; a regular expression selects the layers "
+                    f"itself, got target_modules={self.target_modules!r}"
+                )
+        _check_names("layers_pattern", self.layers_pattern, (list, tuple), "a name or a list of names")
+        if self.layers_pattern and layers is None:
             raise ValueError(
                 f"layers_pattern needs layers_to_transform too, got layers_pattern={self.layers_pattern!r}"
             )
-        # PEFT matches names against sets, and writes them to disk as lists.
-        for name in ("target_modules", "exclude_modules"):
-            if isinstance(value := getattr(self, name), list | tuple):
-                setattr(self, name, set(value))
 
     @classmethod
     def check_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
-        """Refuse another config version before PEFT drops the fields it does not know."""
-        _check_version(kwargs.get("config_version", CONFIG_VERSION))
+        """Refuse another config version, or none, before PEFT drops the fields it does not know."""
+        if kwargs.get("peft_type") == PeftType["QUIC"]:
+            _check_version(kwargs.get("config_version"))
         return kwargs
+
+    @classmethod
+    def from_json_file(cls, path_json_file: str, **kwargs: Any) -> dict[str, Any]:
+        """Read the values of a configuration from a file.
+
+        Raises:
+            ValueError: it is not the JSON of an object.
+        """
+        try:
+            values = super().from_json_file(path_json_file, **kwargs)
+        except ValueError as error:
+            raise ValueError(f"a configuration must be a JSON file, got {path_json_file}: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"a configuration must be a JSON object, got {values!r} in {path_json_file}")
+        return values
 
     @classmethod
     def from_pretrained(
@@ -191,8 +238,29 @@ class QuICConfig(PeftConfig):
 
 
 def _check_version(version: Any) -> None:
-    if version != CONFIG_VERSION:
+    if type(version) is not int or version != CONFIG_VERSION:
+        found = "no version" if version is None else repr(version)
         raise ValueError(
-            f"this release of qicircuits reads config_version={CONFIG_VERSION}, got {version!r}: "
+            f"this release of qicircuits reads config_version={CONFIG_VERSION}, got {found}: "
             "load the adapter with the release that wrote it"
         )
+
+
+def _check_names(field: str, value: Any, containers: tuple[type, ...], rule: str) -> None:
+    """Refuse what is neither None, nor a string, nor a container of strings, and empty strings."""
+    names: Any = [value] if isinstance(value, str) else value
+    if names is None:
+        return
+    if not isinstance(names, containers) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{field} must be {rule}, got {value!r}")
+    if "" in names:
+        raise ValueError(f"{field} must be {rule}, none of them empty, got {value!r}")
+
+
+def _check_pattern(field: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"{field} must be a regular expression if it is a string, got {pattern!r}: {error}"
+        ) from None

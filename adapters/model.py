@@ -51,6 +51,10 @@ class QuICModel(BaseTuner):
                 parameter.requires_grad = requires_grad
             raise
 
+    def _check_new_adapter_config(self, config: QuICConfig) -> None:
+        config.check()
+        super()._check_new_adapter_config(config)
+
     def _prepare_model(self, peft_config: QuICConfig, model: nn.Module) -> None:
         """PEFT calls this when it knows the targets, and has not yet changed the model."""
         model_type = self.get_model_config(model).get("model_type")

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from peft import PeftConfig
+from peft import LoraConfig, PeftConfig
 from peft.tuners.tuners_utils import BaseTuner
 
 from adapters import QuICConfig
@@ -37,9 +37,27 @@ WEIGHTS = "adapter_model.safetensors"
         (ValueError, "module_dropout .*got '0'", {"module_dropout": "0"}),
         (ValueError, "module_dropout .*got nan", {"module_dropout": float("nan")}),
         (ValueError, "target_modules must name", {"target_modules": []}),
+        (ValueError, "target_modules must name", {"target_modules": set()}),
+        (ValueError, "target_modules must be .*none of them empty, got ''", {"target_modules": ""}),
+        (ValueError, "target_modules must be .*none of them empty", {"target_modules": ["q", ""]}),
+        (TypeError, "target_modules must be a list of names or .*got 5", {"target_modules": 5}),
+        (TypeError, r"target_modules must be .*got \['query', 3\]", {"target_modules": ["query", 3]}),
+        (ValueError, r"target_modules must be a regular expression .*got '\['", {"target_modules": "["}),
+        (ValueError, "exclude_modules must be a regular expression", {"exclude_modules": "(q"}),
+        (TypeError, "exclude_modules must be a list of names or .*got 3", {"exclude_modules": 3}),
+        (TypeError, "modules_to_save must be a list of names, got 'head'", {"modules_to_save": "head"}),
+        (TypeError, "modules_to_save must be a list of names, got .'head',", {"modules_to_save": ("head",)}),
+        (TypeError, "layers_to_transform must be an index .*got '0'", {"layers_to_transform": "0"}),
+        (TypeError, r"layers_to_transform must be an index .*got \[0.5\]", {"layers_to_transform": [0.5]}),
+        (TypeError, "layers_to_transform must be an index .*got True", {"layers_to_transform": True}),
+        (ValueError, r"at least one index.*got \[\]", {"layers_to_transform": []}),
+        (ValueError, r"counted from 0 .*got \[-1\]", {"layers_to_transform": [-1]}),
+        (TypeError, "layers_pattern must be a name or a list of names, got 3", {"layers_pattern": 3}),
         (ValueError, "layers_to_transform needs", {"target_modules": "q|v", "layers_to_transform": [0]}),
         (ValueError, "layers_pattern needs", {"target_modules": ["q"], "layers_pattern": "h"}),
         (ValueError, "reads config_version=1, got 2", {"config_version": 2}),
+        (ValueError, "reads config_version=1, got True", {"config_version": True}),
+        (ValueError, r"reads config_version=1, got 1\.0", {"config_version": 1.0}),
         (ValueError, "Invalid task type", {"task_type": "SEQ"}),
     ],
 )
@@ -163,6 +181,32 @@ def test_another_version_is_refused_before_its_unknown_fields(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "config_version": 2, "twist": 3}))
     with pytest.raises(ValueError, match="reads config_version=1, got 2: load the adapter with the release"):
         QuICConfig.from_pretrained(str(tmp_path))
+
+
+def test_a_saved_configuration_without_version_is_refused(tmp_path):
+    QuICConfig().save_pretrained(str(tmp_path))
+    path = tmp_path / "adapter_config.json"
+    values = json.loads(path.read_text())
+    del values["config_version"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="reads config_version=1, got no version"):
+        QuICConfig.from_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"), [('{"orders": [1', "JSON file"), ("", "JSON file"), ("[1]", "JSON object")]
+)
+def test_a_broken_configuration_is_refused_by_its_name(tmp_path, text, rule):
+    path = tmp_path / "adapter_config.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"a configuration must be a {rule}, got .*{path}"):
+        QuICConfig.from_pretrained(str(tmp_path))
+    assert path.read_text() == text
+
+
+def test_another_method_is_read_as_it_is(tmp_path):
+    LoraConfig(r=2).save_pretrained(str(tmp_path))
+    assert type(QuICConfig.from_pretrained(str(tmp_path))) is LoraConfig
 
 
 def test_a_subfolder_is_read_and_checked(tmp_path):

@@ -209,6 +209,21 @@ def test_entries_that_match_nothing_are_refused(values, message):
     refused(bert(BertForSequenceClassification), QuICConfig(**values), ValueError, message)
 
 
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"parameter_map": "foo"}, ValueError, "parameter_map must be one of .*got 'foo'"),
+        ({"orders": [2, 2]}, ValueError, "orders must be distinct"),
+        ({"modules_to_save": "classifier"}, TypeError, "modules_to_save must be a list"),
+    ],
+)
+def test_values_set_after_construction_are_checked(values, error, message):
+    config = QuICConfig()
+    for name, value in values.items():
+        setattr(config, name, value)
+    refused(bert(), config, error, message)
+
+
 def test_defaults_that_match_nothing_are_not_refused(tmp_path):
     """PEFT's default targets of T5 are q and v; those of a task are heads by two names, of which a model has one."""
     base = nn.ModuleDict({"q": nn.Linear(12, 12), "classifier": nn.Linear(12, 2)})
