@@ -1,6 +1,7 @@
 """QuICConfig: what a user chooses about a QuIC adapter, checked when it is written down or read back."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -246,7 +247,7 @@ def _check_version(version: Any) -> None:
         )
 
 
-def _check_names(field: str, value: Any, containers: tuple[type, ...], rule: str) -> None:
+def _check_names(field: str, value: Any, containers: tuple[type[Collection[Any]], ...], rule: str) -> None:
     """Refuse what is neither None, nor a string, nor a container of strings, and empty strings."""
     names: Any = [value] if isinstance(value, str) else value
     if names is None:

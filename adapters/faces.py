@@ -76,6 +76,12 @@ _FACES: dict[type[nn.Module], type[QuICLayer]] = {
 def face_of(module: nn.Module) -> type[QuICLayer]:
     """The class that adapts a module.
 
+    Args:
+        module: a layer of a model, not adapted.
+
+    Returns:
+        the subclass of :class:`~adapters.layer.QuICLayer` for its kind.
+
     Raises:
         TypeError: modules of this kind cannot be rotated.
 
@@ -85,5 +91,6 @@ def face_of(module: nn.Module) -> type[QuICLayer]:
     for kind, face in _FACES.items():
         if isinstance(module, kind):
             return face
-    names = ", ".join(kind.__name__ for kind in _FACES)
-    raise TypeError(f"a target module must be one of {names}, got {type(module).__name__}")
+    raise TypeError(
+        f"a target module must be one of Linear, transformers' Conv1D, Conv2d, Embedding, got {type(module).__name__}"
+    )

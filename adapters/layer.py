@@ -78,17 +78,30 @@ class QuICLayer(nn.Module, BaseTunerLayer):
     def plan(cls, base_layer: nn.Module, config: QuICConfig) -> BlockPlan:
         """Where the blocks of an adapter would lie in a layer; nothing is created.
 
+        Args:
+            base_layer: the layer to adapt.
+            config: the adapter's configuration.
+
+        Returns:
+            the plan of R for the features of the configuration's side.
+
         Raises:
             ValueError: as the class.
         """
         features = cls.count_features(base_layer, config.side)
-        return plan_blocks(
-            features,
-            config.orders,
-            n_blocks=config.n_blocks,
-            block_size=config.block_size,
-            block_share=config.block_share,
-        )
+        try:
+            return plan_blocks(
+                features,
+                config.orders,
+                n_blocks=config.n_blocks,
+                block_size=config.block_size,
+                block_share=config.block_share,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{error} (to leave a layer alone, name it in exclude_modules; to train a small head in full, in "
+                "modules_to_save, or give the task_type)"
+            ) from error
 
     def update_layer(self, adapter_name: str, config: QuICConfig) -> None:
         """Add an adapter to the layer; its parameters are zero, R = I, unless `config.init_weights` is False."""

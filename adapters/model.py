@@ -38,6 +38,7 @@ class QuICModel(BaseTuner):
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Add an adapter to the model, or leave the model as it was if some target cannot be adapted."""
+        _check_name(adapter_name)
         trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         config = self.peft_config[adapter_name]
         try:
@@ -180,6 +181,16 @@ class QuICModel(BaseTuner):
                 except ValueError as error:
                     raise ValueError(f"{name.removeprefix('model.')}: {error}") from error
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_name(adapter_name: str) -> None:
+    """Refuse names that torch cannot give to a parameter of a container: PEFT keeps adapters in containers."""
+    taken = any(hasattr(container(), adapter_name) for container in (nn.ParameterDict, nn.ModuleDict))
+    if not adapter_name or "." in adapter_name or taken:
+        raise ValueError(
+            "the name of an adapter must be a word without dots that is no attribute of torch's containers (as "
+            f"'keys' is), got {adapter_name!r}"
+        )
 
 
 def _check_shape(layer: QuICLayer, adapter_name: str, shape: tuple[int, ...] | None) -> None:

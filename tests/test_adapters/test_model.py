@@ -171,7 +171,7 @@ class Mixed(nn.Module):
         (
             {"target_modules": ["fine", "tiny"]},
             ValueError,
-            "^tiny: a block of 2 // 1 = 2 .* 3 \\+ 3 = 6 features with n = 3",
+            "^tiny: a block of 2 // 1 = 2 .* 3 \\+ 3 = 6 features with n = 3 .*exclude_modules.*task_type",
         ),
         ({"target_modules": ["fine"], "orders": (12,)}, ValueError, "^fine: .* 13 features"),
         ({"target_modules": ["fine"], "block_size": 24}, ValueError, "^fine: block_size=24 is larger than the 12"),
@@ -179,7 +179,7 @@ class Mixed(nn.Module):
         (
             {"target_modules": ["fine", "norm"]},
             TypeError,
-            "^norm: .* Linear, Conv1D, Conv2d, Embedding, got LayerNorm",
+            "^norm: .* Linear, transformers' Conv1D, Conv2d, Embedding, got LayerNorm",
         ),
         ({"target_modules": ["fine", "out_proj"]}, ValueError, "^attention.out_proj: .*exclude it"),
         ({"target_modules": ["fine", "linear1"]}, ValueError, r"^encoder.linear1: .*set_fastpath_enabled\(False\)"),
@@ -247,6 +247,21 @@ def test_torch_encoder_layers_are_adapted_without_their_fast_path():
         assert (model(x) - expected).abs().max() > 1e-3
     finally:
         torch.backends.mha.set_fastpath_enabled(True)
+
+
+@pytest.mark.filterwarnings("ignore:Adapter name '' should not be contained:UserWarning:peft")
+@pytest.mark.parametrize("name", ["a.b", "keys", "forward", "training", ""])
+def test_names_that_torch_cannot_keep_are_refused(name):
+    base = bert()
+    kinds = [(name, type(module)) for name, module in base.named_modules()]
+    rule = f"name of an adapter must be a word without dots .*got {name!r}"
+    with pytest.raises(ValueError, match=rule):
+        get_peft_model(base, QuICConfig(), name)
+    assert [(name, type(module)) for name, module in base.named_modules()] == kinds
+    model = get_peft_model(base, QuICConfig())
+    with pytest.raises(ValueError, match=rule):
+        model.add_adapter(name, QuICConfig())
+    assert list(model.peft_config) == ["default"]
 
 
 def test_a_refused_second_adapter_leaves_the_first():
