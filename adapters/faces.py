@@ -91,6 +91,6 @@ def face_of(module: nn.Module) -> type[QuICLayer]:
     for kind, face in _FACES.items():
         if isinstance(module, kind):
             return face
-    raise TypeError(
-        f"a target module must be one of Linear, transformers' Conv1D, Conv2d, Embedding, got {type(module).__name__}"
-    )
+    # Whose, because torch's own Conv1d differs only by the case of a letter.
+    names = ", ".join("transformers' Conv1D" if kind is Conv1D else kind.__name__ for kind in _FACES)
+    raise TypeError(f"a target module must be one of {names}, got {type(module).__name__}")

@@ -10,6 +10,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor, nn
+from transformers import GenerationConfig
 
 from .config import QuICConfig
 from .faces import face_of
@@ -139,11 +140,11 @@ class QuICModel(BaseTuner):
             yield
             return
         self._check_adapter_names(names)
-        beams = kwargs.get("num_beams") or 1
+        copies = self._copies_of_rows(args, kwargs)
 
         def pass_names(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:
-            # Beam search repeats each row, but not for the encoder of an encoder-decoder model.
-            repeat = beams if args and len(args[0]) == beams * len(names) else 1
+            # Generation repeats each row, but not for the encoder of an encoder-decoder model.
+            repeat = copies if args and len(args[0]) == copies * len(names) else 1
             return args, {**kwargs, "adapter_names": [name for name in names for _ in range(repeat)]}
 
         hooks = [
@@ -156,6 +157,18 @@ class QuICModel(BaseTuner):
         finally:
             for hook in hooks:
                 hook.remove()
+
+    def _copies_of_rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        """How often a generate call with these arguments repeats each row: for its beams or its samples."""
+        passed = [kwargs.get("generation_config"), *args]
+        configs = [config for config in passed if isinstance(config, GenerationConfig)]
+        configs.append(getattr(self.model, "generation_config", None))
+
+        def value(name: str) -> int:
+            values = [kwargs.get(name), *(getattr(config, name, None) for config in configs)]
+            return next((value for value in values if value is not None), 1)
+
+        return max(value("num_beams"), value("num_return_sequences"))
 
     def _check_adapter_names(self, names: Any) -> None:
         if self.training:

@@ -10,6 +10,7 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
+    GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
     T5Config,
@@ -324,11 +325,22 @@ def test_mixed_batch_is_each_row_with_its_adapter(make):
     )
 
 
+NO_SAMPLING = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+
+
 @pytest.mark.parametrize("make", [gpt2, t5])
-def test_mixed_batch_with_beam_search(make):
+@pytest.mark.parametrize("place", ["keyword", "configuration", "model"])
+@pytest.mark.parametrize("copies", [{"num_beams": 2}, {"num_beams": 3, "num_return_sequences": 2}])
+def test_mixed_batch_with_beam_search(make, place, copies):
     model = three_adapters(make)
     names = ["in", "__base__", "some"]
-    settings = {"num_beams": 2, "max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    settings = {**NO_SAMPLING, **copies}
+    if place == "configuration":
+        # Of the model's own configuration, for its special tokens.
+        settings = {"generation_config": GenerationConfig(**{**model.generation_config.to_dict(), **settings})}
+    elif place == "model":
+        model.generation_config.update(**settings)
+        settings = {}
     attention = torch.ones_like(IDS)
 
     def run(row):
@@ -337,6 +349,17 @@ def test_mixed_batch_with_beam_search(make):
 
     expected = torch.cat(one_by_one(model, names, run))
     assert model.generate(input_ids=IDS, attention_mask=attention, adapter_names=names, **settings).equal(expected)
+
+
+def test_mixed_batch_with_several_samples():
+    """Without randomness (one token to choose from) the samples of a row are the row's greedy choice."""
+    model = three_adapters(gpt2)
+    names = ["in", "__base__", "some"]
+    settings = {"attention_mask": torch.ones_like(IDS), "adapter_names": names}
+    greedy = model.generate(input_ids=IDS, **NO_SAMPLING, **settings)
+    sampled = {**NO_SAMPLING, "do_sample": True, "top_k": 1, "num_return_sequences": 2}
+    samples = model.generate(input_ids=IDS, **sampled, **settings)
+    assert samples.equal(greedy.repeat_interleave(2, dim=0))
 
 
 @pytest.mark.parametrize(
