@@ -31,7 +31,14 @@ class SavedAdapter:
     shapes: _Shapes | None
 
     def shape_of(self, module: str) -> tuple[int, ...] | None:
-        """The shape of the saved parameters of an adapted module, or None if the file has none for it."""
+        """The shape of the saved parameters of a module.
+
+        Args:
+            module: its name in the model without adapters.
+
+        Returns:
+            the shape, or None if the file has none for it.
+        """
         return (self.shapes or {}).get(f"base_model.model.{module}.quic_parameters")
 
     def check_place(self, model: nn.Module, *, is_needed: bool) -> None:

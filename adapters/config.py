@@ -206,6 +206,13 @@ class QuICConfig(PeftConfig):
     def from_json_file(cls, path_json_file: str, **kwargs: Any) -> dict[str, Any]:
         """Read the values of a configuration from a file.
 
+        Args:
+            path_json_file: the file.
+            kwargs: ignored, as PEFT does.
+
+        Returns:
+            the values by name, not yet checked.
+
         Raises:
             ValueError: it is not the JSON of an object.
         """
@@ -224,6 +231,15 @@ class QuICConfig(PeftConfig):
         """Read a saved configuration and, if it lies in a local folder, check the adapter file beside it.
 
         The shapes that the file holds are remembered, so that they are checked before the model changes.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or the name of a repository on the hub, whose file is not
+                checked.
+            subfolder: the adapter's folder inside it.
+            kwargs: as for :meth:`peft.PeftConfig.from_pretrained`.
+
+        Returns:
+            the configuration; of another class if another method wrote it.
 
         Raises:
             ValueError: the configuration is of another version or not allowed, or the adapter file is truncated,

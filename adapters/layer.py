@@ -23,7 +23,8 @@ class QuICLayer(nn.Module, BaseTunerLayer):
 
         out:  v = base(x) - bias,  y = base(x) + (R v - v)         in:  y = base(R x)
 
-    With R = I the outputs are those of the base layer to the last bit, a bias is not rotated, and its gradient
+    With R = I the outputs are those of the base layer to the last bit, for finite activations and at the default
+    float32 matmul precision ("highest"; "medium" rounds R x to bfloat16). A bias is not rotated, and its gradient
     is that of an ordinary bias. Active adapters compose in their order: W' = R_2 R_1 W, or W' = W R_1 R_2.
 
     Its subclasses say where a kind of layer keeps its features.
@@ -68,6 +69,13 @@ class QuICLayer(nn.Module, BaseTunerLayer):
     @classmethod
     def count_features(cls, base_layer: nn.Module, side: Side) -> int:
         """The number of features of a side.
+
+        Args:
+            base_layer: the layer to adapt.
+            side: "out" or "in".
+
+        Returns:
+            d, at least 1.
 
         Raises:
             ValueError: this kind of layer cannot be rotated on that side.
@@ -117,7 +125,14 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def matrices(self, adapter_name: str) -> Tensor:
-        """The rotations A_i of an adapter, shape (N, n, n), or (1, n, n) where its blocks share one."""
+        """The rotations A_i of an adapter.
+
+        Args:
+            adapter_name: its name.
+
+        Returns:
+            shape (N, n, n), or (1, n, n) where its blocks share one.
+        """
         return self.quic_rotation[adapter_name].matrices(self.quic_parameters[adapter_name])
 
     def forward(self, x: Tensor, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Tensor:
@@ -164,7 +179,8 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             linear = rotated = wide - bias.reshape(-1, *[1] * (-1 - self.feature_dim))
         for name, rows in route:
             rotated = self._rotate(rotated, name, rows)
-        # Not rotated + bias: with R = I that would round differently from the base layer.
+        # Not rotated + bias: with R = I that would round differently from the base layer. Where an output is
+        # infinite the difference is NaN.
         return (rotated if bias is None else out + (rotated - linear)).to(out.dtype)
 
     def _rotate(self, x: Tensor, name: str, rows: Tensor | None = None) -> Tensor:

@@ -78,6 +78,9 @@ def plan_blocks(
         block_size: b, in 1..d; not together with `n_blocks`.
         block_share: whether all blocks have the same A.
 
+    Returns:
+        the plan; plans are cached, and equal for equal arguments.
+
     Raises:
         TypeError: something that counts is not an integer.
         ValueError: an order is not allowed, or a block has no room for the orders.
@@ -97,6 +100,12 @@ def plan_blocks(
 
 def check_orders(orders: Sequence[int]) -> tuple[int, ...]:
     """The orders as a tuple of distinct positive integers.
+
+    Args:
+        orders: the compound orders k.
+
+    Returns:
+        the same numbers, in the same order.
 
     Raises:
         TypeError: they are not a sequence of integers.
@@ -119,6 +128,10 @@ def check_orders(orders: Sequence[int]) -> tuple[int, ...]:
 
 def check_block_choice(n_blocks: int | None, block_size: int | None) -> None:
     """Refuse two answers to one question, and blocks that are not counted by a positive integer.
+
+    Args:
+        n_blocks: N, or None.
+        block_size: b, or None.
 
     Raises:
         TypeError: one of them is neither None nor an integer.
