@@ -39,16 +39,20 @@ class QuICModel(BaseTuner):
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Add an adapter to the model, or leave the model as it was if some target cannot be adapted."""
-        _check_name(adapter_name)
         trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         config = self.peft_config[adapter_name]
         try:
+            _check_name(adapter_name)
             if config.saved is not None:
                 config.saved.check_place(model, is_needed=config.inference_mode)
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             config.saved = None
         except Exception:
             _remove_adapter(model, adapter_name)
+            self.peft_config.pop(adapter_name, None)
+            if not hasattr(model, "peft_config") and hasattr(model, "_hf_peft_config_loaded"):
+                # The add_adapter of transformers has set it already.
+                model._hf_peft_config_loaded = False  # type: ignore[assignment]
             for parameter, requires_grad in trainable:
                 parameter.requires_grad = requires_grad
             raise

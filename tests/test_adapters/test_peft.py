@@ -298,6 +298,38 @@ def test_transformers_adds_switches_and_loads(tmp_path):
     assert output(again).equal(expected)
 
 
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute:UserWarning:peft")
+@pytest.mark.parametrize(("name", "values"), [("second", {"block_size": 64}), ("a.b", {})])
+def test_transformers_is_refused_and_can_go_on(name, values):
+    model = bert()
+    before = state(model)
+    refused = QuICConfig(target_modules=["query"], **values)
+    with pytest.raises(ValueError, match=r"block_size=64 is larger than the 32 features|name of an adapter .*'a\.b'"):
+        model.add_adapter(refused, name)
+    assert state(model) == before
+    model.add_adapter(QuICConfig(target_modules=["query"]), "first")
+    before = state(model)
+    with pytest.raises(ValueError, match=r"must be|is larger"):
+        model.add_adapter(refused, name)
+    assert list(model.peft_config) == ["first"]
+    assert state(model) == before
+
+
+@pytest.mark.parametrize(("spoil", "message"), [case for case in MISFITS if case[0] is not other_head])
+def test_transformers_checks_the_file_of_a_configuration_that_is_passed(tmp_path, spoil, message):
+    config = QuICConfig(target_modules=["query"], modules_to_save=["classifier"], init_weights=False)
+    get_peft_model(bert(BertForSequenceClassification), config).save_pretrained(tmp_path)
+    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    model = bert(BertForSequenceClassification)
+    model.load_adapter(str(tmp_path), peft_config=QuICConfig.from_pretrained(str(tmp_path)))
+    spoil(tensors, tmp_path)
+    model = bert(BertForSequenceClassification)
+    before = state(model)
+    with pytest.raises(ValueError, match=message):
+        model.load_adapter(str(tmp_path), peft_config=QuICConfig.from_pretrained(str(tmp_path)))
+    assert state(model) == before
+
+
 def test_trainer_trains_only_the_adapter(tmp_path):
     model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS"))
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
