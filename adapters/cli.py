@@ -31,7 +31,7 @@ def _quic() -> None:
     """Keep `demo` a subcommand, as there will be others."""
 
 
-@app.command()
+@app.command(epilog="Example: QICIRCUITS_DATA=shared-cache quic assets")
 def assets() -> None:
     """Fetch the pretrained encoder and the rated sentences into the cache."""
     try:

@@ -28,7 +28,6 @@ from qicircuits import (
 )
 
 SIZES = [(8, 2), (16, 2), (27, 2), (44, 2), (60, 2), (13, 3), (20, 3), (30, 3), (8, 4), (12, 4)]
-GATE_BY_GATE_UP_TO = 400  # amplitudes; beyond, the torch sweep takes seconds
 
 
 def rivals(n: int, order: int, vectors: int) -> dict[str, Callable[[], object]]:
@@ -45,9 +44,8 @@ def rivals(n: int, order: int, vectors: int) -> dict[str, Callable[[], object]]:
     }
     if order <= 3:
         chosen["modes"] = lambda: compound_apply(matrix, x, order, method="modes").backward(gradient)
-    if math.comb(n, order) <= GATE_BY_GATE_UP_TO:
-        layout = brickwork(n)
-        chosen["gates"] = lambda: apply_layout(x, angles, layout, order, method="gates").backward(gradient)
+    layout = brickwork(n)
+    chosen["gates"] = lambda: apply_layout(x, angles, layout, order, method="gates").backward(gradient)
     return chosen
 
 
