@@ -60,8 +60,8 @@ def weight_preserving_factors(operation: Operator) -> list[tuple[Wires, TensorLi
         wide one.
 
     Raises:
-        ValueError: the operation prepares a state, has a batch of parameters, or does not preserve the weight:
-            neither all its parts do, nor, on at most 10 wires, its whole matrix.
+        ValueError: the operation prepares a state, has a batch of parameters or one that is not finite, or does not
+            preserve the weight: neither all its parts do, nor, on at most 10 wires, its whole matrix.
     """
     with qml.QueuingManager.stop_recording():
         factors = _factors(operation)
@@ -89,6 +89,8 @@ def _factors(operation: Operator) -> list[tuple[Wires, TensorLike]] | None:
     if qml.math.ndim(matrix) != 2:
         rule = "a block belongs to one circuit, without a batch of parameters"
         raise ValueError(f"{rule}, got a batch of {operation.batch_size} in {operation.name}")
+    if not np.isfinite(np.abs(qml.math.toarray(matrix))).all():
+        raise ValueError(f"parameters of a circuit must be finite, got {operation.name} with {operation.data}")
     return [(operation.wires, matrix)] if _preserves_weight(matrix) else None
 
 

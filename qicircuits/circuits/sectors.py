@@ -9,7 +9,7 @@ from pennylane.operation import Operator
 from pennylane.typing import TensorLike
 from pennylane.wires import Wires
 
-from ..subsets import subset_array, subset_integers, subspace_dim
+from ..subsets import check_integer, subset_array, subset_integers, subspace_dim
 from .factors import Circuit, circuit_operations, weight_preserving_factors
 
 __all__ = ["weight_block"]
@@ -58,6 +58,8 @@ def weight_block(
     """
     operations = circuit_operations(circuit)
     order = _wire_order(operations, wires)
+    if not 0 <= check_integer(weight, "weight") <= len(order):
+        raise ValueError(f"a Hamming weight on {len(order)} wires is in 0..{len(order)}, got weight={weight}")
     ones = np.zeros((subspace_dim(len(order), weight), len(order)), dtype=np.int64)
     np.put_along_axis(ones, subset_array(len(order), weight), 1, axis=1)
     rows: list[TensorLike] = list(_basis_states(len(ones), columns))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import numpy as np
 import pennylane as qml
 from pennylane.operation import Operator
 from pennylane.typing import TensorLike
@@ -41,7 +42,7 @@ def orthogonal_layer(
         The gates, in order of application.
 
     Raises:
-        TypeError: the layout is not a Layout.
+        TypeError: the layout is not a Layout, or the angles are not real numbers.
         ValueError: the numbers of angles or of wires are not those of the layout, or there is no such gate.
 
     >>> from qicircuits import brickwork
@@ -70,6 +71,9 @@ def _angle_tensor(angles: TensorLike | Sequence[float], layout: Layout) -> Tenso
     # A list may hold the tensors that a gradient is wanted for: stack keeps their trace.
     tensor: TensorLike = qml.math.stack(angles) if isinstance(angles, list | tuple) and angles else angles
     shape = tuple(qml.math.shape(tensor))
+    kind = str(np.asarray(tensor).dtype) if isinstance(tensor, list | tuple) else qml.math.get_dtype_name(tensor)
+    if not kind.startswith(("float", "int")):
+        raise TypeError(f"angles must be real numbers, got {kind}")
     if len(shape) not in (1, 2) or shape[-1] != layout.n_gates:
         rule = f"{layout!r} needs angles of shape ({layout.n_gates},) or (batch, {layout.n_gates})"
         raise ValueError(f"{rule}, got shape {shape}")

@@ -219,10 +219,15 @@ def test_what_does_not_fit_is_refused():
         weight_block(gate, 1, wires=[0, 2])
     with pytest.raises(ValueError, match=r"need an order, wires=\[...\], got \['a', 0\]"):
         weight_block(RBS(0.1, ["a", 0]), 1)
-    with pytest.raises(ValueError, match="order=3"):
+    with pytest.raises(ValueError, match=r"on 2 wires is in 0\.\.2, got weight=3"):
         weight_block(gate, 3)
     with pytest.raises(ValueError, match=r"columns of this block are in 0..1, got \[0, 2\]"):
         weight_block(gate, 1, columns=[0, 2])
     for wrong in (3, [gate, 3], "RBS", qml.expval(qml.Z(0))):
         with pytest.raises(TypeError, match="a circuit is made of PennyLane operations, got"):
             weight_block(wrong, 1)
+
+
+def test_parameters_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match=r"must be finite, got RBS with \(nan,\)"):
+        weight_block(RBS(float("nan"), wires=[0, 1]), 1)

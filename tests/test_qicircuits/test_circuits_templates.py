@@ -133,3 +133,9 @@ def test_the_layer_refuses_what_does_not_fit():
         orthogonal_layer(np.zeros(3), layout, gate="givens")
     with pytest.raises(TypeError, match=r"layout must be a Layout, such as brickwork\(4\), got 'brickwork'"):
         orthogonal_layer(np.zeros(3), "brickwork")
+
+
+@pytest.mark.parametrize("angles", [np.ones(6) * 1j, np.array(["0.1"] * 6)])
+def test_angles_that_are_not_real_are_refused(angles):
+    with pytest.raises(TypeError, match="angles must be real numbers, got"):
+        orthogonal_layer(angles, brickwork(4))
