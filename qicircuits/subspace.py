@@ -87,7 +87,7 @@ def apply_layout(
     dtype = torch.promote_types(vectors.dtype, torch.float32)
     x, theta = vectors.to(dtype), angles.to(dtype)
     wires, sizes = gate_lists(layout)
-    # On the CPU the kernels of the gates are the faster from k = 2 on (docs/benchmarks/sweep.py); elsewhere the
+    # On the CPU the kernels of the gates are the faster from k = 2 on (docs/benchmarks/compound.py); elsewhere the
     # gates run one by one in torch.
     if method == "auto" and compound and (order == 1 or (order <= 3 and x.device.type != "cpu")):
         method = "compound"

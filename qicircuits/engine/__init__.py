@@ -1,1 +1,1 @@
-"""Engines that move amplitudes: index tables (plan) and the torch sweep (reference)."""
+"""Engines that move amplitudes: index tables, torch operators, CPU kernels, and the choice between them."""
