@@ -1,7 +1,7 @@
 """The circuit itself on the CPU: gate after gate over tiles of tokens, as an operator with a reversible backward."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .cpu_lanes import LANE_BYTES, rotate, unrotate
 from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, load_tile, scratch, store_tile, tile_width
+from .gradient import register_gradient
 from .plan import gate_table
 
 __all__ = ["CircuitRows", "circuit_rows", "sweep", "sweep_tokens", "total"]
@@ -81,16 +82,7 @@ def _(
     return out.new_empty(out.shape), angles.new_empty(angles.shape)
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, angles, *ctx.plan = inputs
-    ctx.save_for_backward(output, angles)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return *_sweep_tokens_backward(grad, *ctx.saved_tensors, *ctx.plan), None, None, None, None
-
-
-sweep_tokens.register_autograd(_backward, setup_context=_setup)
+register_gradient(sweep_tokens, _sweep_tokens_backward, keep=lambda output, x, angles: (output, angles))
 
 
 class CircuitRows(NamedTuple):

@@ -14,6 +14,7 @@ from .cpu_gates import CircuitRows, circuit_rows, sweep, total
 from .cpu_givens import brickwork_turns
 from .cpu_lanes import BLOCK, LANE_BYTES, add_overlap
 from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, lanes, load_tile, scratch, tile_width
+from .gradient import register_gradient
 from .weight_one import gate_lists
 
 __all__ = ["rotate_sectors"]
@@ -71,16 +72,7 @@ def _(
     return out.new_empty(out.shape), matrices.new_empty(matrices.shape)
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, matrices, *ctx.plan = inputs
-    ctx.save_for_backward(output, matrices)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return *_rotate_sectors_backward(grad, *ctx.saved_tensors, *ctx.plan), None, None, None
-
-
-rotate_sectors.register_autograd(_backward, setup_context=_setup)
+register_gradient(rotate_sectors, _rotate_sectors_backward, keep=lambda output, x, matrices: (output, matrices))
 
 _Vectors = tuple[Flat, int, int]
 

@@ -3,12 +3,12 @@
 import functools
 import itertools
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..subsets import subsets
+from .gradient import register_gradient
 
 __all__ = ["next_compound"]
 
@@ -59,16 +59,7 @@ def _(grad: Tensor, matrix: Tensor, previous: Tensor, order: int) -> tuple[Tenso
     return torch.empty_like(matrix), torch.empty_like(previous)
 
 
-def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-    matrix, previous, ctx.order = inputs
-    ctx.save_for_backward(matrix, previous)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    return *_next_compound_backward(grad, *ctx.saved_tensors, ctx.order), None
-
-
-next_compound.register_autograd(_backward, setup_context=_setup)
+register_gradient(next_compound, _next_compound_backward, keep=lambda output, matrix, previous: (matrix, previous))
 
 
 @functools.lru_cache(maxsize=256)

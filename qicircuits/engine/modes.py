@@ -3,12 +3,13 @@
 import functools
 import itertools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..subsets import subset_array
+from .gradient import register_gradient
 from .precision import full_precision
 
 __all__ = ["apply_modes"]
@@ -57,16 +58,7 @@ def _(grad: Tensor, matrix: Tensor, columns: Tensor, order: int) -> tuple[Tensor
     return torch.empty_like(matrix, memory_format=contiguous), torch.empty_like(columns, memory_format=contiguous)
 
 
-def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-    matrix, columns, ctx.order = inputs
-    ctx.save_for_backward(matrix, columns)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    return *_apply_modes_backward(grad, *ctx.saved_tensors, ctx.order), None
-
-
-apply_modes.register_autograd(_backward, setup_context=_setup)
+register_gradient(apply_modes, _apply_modes_backward, keep=lambda output, matrix, columns: (matrix, columns))
 
 
 def _on_modes(matrix: Tensor, tensor: Tensor, modes: range) -> Tensor:

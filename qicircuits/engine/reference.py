@@ -1,11 +1,11 @@
 """The circuit itself as a classical algorithm, in torch: gate after gate, undone again for the gradient."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from .gradient import register_gradient
 from .plan import gate_table
 
 __all__ = ["sweep_rows", "sweep_rows_backward"]
@@ -72,16 +72,7 @@ def _(
     return torch.empty_like(out, memory_format=torch.contiguous_format), torch.empty_like(angles)
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, angles, *ctx.plan = inputs
-    ctx.save_for_backward(output, angles)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return *sweep_rows_backward(grad, *ctx.saved_tensors, *ctx.plan), None, None, None, None
-
-
-sweep_rows.register_autograd(_backward, setup_context=_setup)
+register_gradient(sweep_rows, sweep_rows_backward, keep=lambda output, rows, angles: (output, angles))
 
 
 def _rotate(rows: Tensor, a: Tensor, b: Tensor, cos: Tensor, sin: Tensor) -> None:

@@ -2,12 +2,12 @@
 
 import functools
 import itertools
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..layouts import Layout
+from .gradient import register_gradient
 from .precision import full_precision
 
 __all__ = ["circuit_matrix", "gate_lists"]
@@ -71,16 +71,7 @@ def _(grad: Tensor, out: Tensor, angles: Tensor, wires: list[int], sizes: list[i
     return torch.empty_like(angles, memory_format=torch.contiguous_format)
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    angles, *ctx.plan = inputs
-    ctx.save_for_backward(output, angles)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return _circuit_matrix_backward(grad, *ctx.saved_tensors, *ctx.plan), None, None, None
-
-
-circuit_matrix.register_autograd(_backward, setup_context=_setup)
+register_gradient(circuit_matrix, _circuit_matrix_backward, keep=lambda output, angles: (output, angles))
 
 
 def _undo_moments(grad: Tensor, out: Tensor, angles: Tensor, wires: list[int], sizes: list[int]) -> Tensor:
