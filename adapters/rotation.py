@@ -73,7 +73,7 @@ class Rotation:
                 matrices = matrices.mT
             if rotates_blocks(x.device, self.plan.n, self.plan.orders):
                 return rotate_blocks(
-                    x.to(dtype), matrices, self.plan.sectors, self.plan.n_blocks, self.plan.block_size
+                    x.to(dtype), matrices, None, self.plan.sectors, self.plan.n_blocks, self.plan.block_size
                 )
             if matrices.shape[0] == 1:
                 matrices = matrices[0]  # no batch: every block and every token in one product

@@ -65,7 +65,7 @@ def rivals(features: int, n_blocks: int, orders: tuple[int, ...], tokens: int) -
     return {
         "dense": lambda: by_sectors(plan, matrices, x, "dense"),
         "modes": lambda: by_sectors(plan, matrices, x, "modes"),
-        "kernels": lambda: rotate_blocks(x, matrices, plan.sectors, plan.n_blocks, plan.block_size),
+        "kernels": lambda: rotate_blocks(x, matrices, None, plan.sectors, plan.n_blocks, plan.block_size),
         "frozen": lambda: x @ weight.mT,
         "LoRA r=8": lambda: x @ weight.mT + (x @ down.mT) @ up.mT,
         "QuIC": lambda: rotation.apply(parameters, x @ weight.mT),

@@ -14,65 +14,102 @@ from .cpu_gates import CircuitRows, circuit_rows, sweep, total
 from .cpu_givens import brickwork_turns
 from .cpu_lanes import BLOCK, LANE_BYTES, add_overlap
 from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, lanes, load_tile, scratch, tile_width
-from .gradient import register_gradient
 from .weight_one import gate_lists
 
-__all__ = ["rotate_sectors"]
+__all__ = ["rotate_sectors", "rotate_sectors_backward"]
 
 
 @torch.library.custom_op("qicircuits::rotate_sectors", mutates_args=(), device_types="cpu")
-def rotate_sectors(x: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int) -> Tensor:
-    r"""R x for R = ⊕_i [ ⊕_k C_k(A_i) ⊕ I_pad ] ⊕ I, with A_i in SO(n), to the last bit where A_i = I.
+def rotate_sectors(
+    x: Tensor, matrices: Tensor, bias: Tensor | None, sectors: list[int], n_blocks: int, block_size: int
+) -> Tensor:
+    r"""x + (R v - v) with v = x - bias, or R x without a bias, to the last bit x where A_i = I; A_i in SO(n),
+
+        R = ⊕_i [ ⊕_k C_k(A_i) ⊕ I_pad ] ⊕ I.
 
     Orders 1 and 2 are products with A_i, higher orders the sweep of the brickwork of gates that A_i is.
 
-    Only y = R x and A are kept for the backward. For a change dA = Ω A within SO(n), Ω is skew and
+    Only y, A and the bias are kept for the backward. With w = y - bias = R v, and a change dA = Ω A within SO(n),
+    where Ω is skew,
 
-        dy = Σ_ij Ω_ij (a_i^† a_j) y,   dL = Σ_ij Ω_ij M_ij,   M_ij = Σ_tokens <dL/dy, a_i^† a_j y>
+        dw = Σ_ij Ω_ij (a_i^† a_j) w,   dL = Σ_ij Ω_ij M_ij,   M_ij = Σ_tokens <dL/dy, a_i^† a_j w>
 
     so the gradient of A is 1/2 (M - M^T) A. It is the gradient along SO(n), all that a map into SO(n) passes on;
-    what A would feel off SO(n) is not in it.
+    what A would feel off SO(n) is not in it. The gradient of x is R^T dL/dy, and the bias has what is left of
+    dL/dy: where x ends in the same bias, as a layer's output does, it gets dL/dy in all, unrotated.
 
     Args:
-        x: vectors, shape (tokens, features), any strides; float32 or float64.
-        matrices: A_i, shape (n_blocks, n, n), or (1, n, n) where all blocks share one; dtype of `x`.
+        x: vectors, shape (tokens, features), any strides.
+        matrices: A_i, shape (n_blocks, n, n), or (1, n, n) where all blocks share one; float32 or float64, the
+            dtype of `x` or, where that is a shorter one, float32.
+        bias: what is not rotated, shape (features,), any float dtype; or None.
         sectors: order, start and stop of every sector of a block, one after the other, none overlapping.
         n_blocks: N.
         block_size: b, with N b <= features.
 
     Returns:
-        y, shape of x, contiguous.
+        y, shape and dtype of x, contiguous; computed in the dtype of `matrices`, and rounded once.
     """
-    out = torch.empty(x.shape, dtype=x.dtype)
-    _Layer(matrices, sectors, n_blocks, block_size, x.shape).rotate(flat_rows(x), out.view(-1).numpy())
-    return out
+    wide = x.to(matrices.dtype)
+    v = wide if bias is None else wide - bias
+    out = torch.empty(v.shape, dtype=v.dtype)
+    _Layer(matrices, sectors, n_blocks, block_size, v.shape).rotate(flat_rows(v), out.view(-1).numpy())
+    return out.to(x.dtype) if bias is None else (wide + (out - v)).to(x.dtype)
 
 
 @torch.library.custom_op("qicircuits::rotate_sectors_backward", mutates_args=(), device_types="cpu")
-def _rotate_sectors_backward(
-    grad: Tensor, out: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int
+def rotate_sectors_backward(
+    grad: Tensor,
+    out: Tensor,
+    matrices: Tensor,
+    bias: Tensor | None,
+    sectors: list[int],
+    n_blocks: int,
+    block_size: int,
 ) -> tuple[Tensor, Tensor]:
-    grad_x = torch.empty(out.shape, dtype=out.dtype)
-    adjoint, state = flat_rows(grad), flat_rows(out)
+    """The gradients of x, in its dtype, and of A, in its own."""
+    grad_x = torch.empty(out.shape, dtype=matrices.dtype)
+    w = out.to(matrices.dtype)
+    adjoint, state = flat_rows(grad.to(matrices.dtype)), flat_rows(w if bias is None else w - bias)
     _Layer(matrices.mT, sectors, n_blocks, block_size, out.shape).rotate(adjoint, grad_x.view(-1).numpy())
     m = torch.from_numpy(_Layer(matrices, sectors, n_blocks, block_size, out.shape).tangents(adjoint, state))
     grad_matrices = 0.5 * (m - m.mT) @ matrices.double()
-    return grad_x, grad_matrices.to(matrices.dtype)
+    return grad_x.to(out.dtype), grad_matrices.to(matrices.dtype)
 
 
 @rotate_sectors.register_fake
-def _(x: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int) -> Tensor:
+def _(x: Tensor, matrices: Tensor, bias: Tensor | None, sectors: list[int], n_blocks: int, block_size: int) -> Tensor:
     return x.new_empty(x.shape)
 
 
-@_rotate_sectors_backward.register_fake
+@rotate_sectors_backward.register_fake
 def _(
-    grad: Tensor, out: Tensor, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int
+    grad: Tensor,
+    out: Tensor,
+    matrices: Tensor,
+    bias: Tensor | None,
+    sectors: list[int],
+    n_blocks: int,
+    block_size: int,
 ) -> tuple[Tensor, Tensor]:
     return out.new_empty(out.shape), matrices.new_empty(matrices.shape)
 
 
-register_gradient(rotate_sectors, _rotate_sectors_backward, keep=lambda output, x, matrices: (output, matrices))
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, matrices, bias, *ctx.plan = inputs
+    ctx.save_for_backward(output, matrices, bias)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    out, matrices, bias = ctx.saved_tensors
+    grad_x, grad_matrices = rotate_sectors_backward(grad, out, matrices, bias, *ctx.plan)
+    grad_bias = None
+    if ctx.needs_input_grad[2]:
+        grad_bias = (grad.to(matrices.dtype) - grad_x).sum(0).to(bias.dtype)
+    return grad_x, grad_matrices, grad_bias, None, None, None
+
+
+rotate_sectors.register_autograd(_differentiate, setup_context=_setup_context)
 
 _Vectors = tuple[Flat, int, int]
 

@@ -39,8 +39,14 @@ def rotates_blocks(device: torch.device, n: int, orders: Sequence[int]) -> bool:
 
 
 def rotate_blocks(
-    x: Tensor, matrices: Tensor, sectors: Sequence[tuple[int, int, int]], n_blocks: int, block_size: int
+    x: Tensor,
+    matrices: Tensor,
+    bias: Tensor | None,
+    sectors: Sequence[tuple[int, int, int]],
+    n_blocks: int,
+    block_size: int,
 ) -> Tensor:
     """`engine.cpu_rotation.rotate_sectors` on x (..., features), with its sectors as (order, start, stop)."""
     flat = [number for sector in sectors for number in sector]
-    return rotate_sectors(x.reshape(-1, x.shape[-1]), matrices, flat, n_blocks, block_size).reshape(x.shape)
+    rows = x.reshape(-1, x.shape[-1])
+    return rotate_sectors(rows, matrices, bias, flat, n_blocks, block_size).reshape(x.shape)

@@ -110,7 +110,7 @@ PLANS = (
 )
 
 
-def slow_rotation(x, matrices, sectors, n_blocks, block_size):
+def slow_rotation(x, matrices, bias, sectors, n_blocks, block_size):
     """R built by its definition."""
     parts, end = [], 0
     for block in range(n_blocks):
@@ -130,7 +130,7 @@ def compare_rotations(x, plan, to_rotation, transpose=False):
     def rotate(rotation):
         def function(x, p):
             matrices = to_rotation(p).mT if transpose else to_rotation(p)
-            return rotation(x, matrices, list(where[0]), *where[1:])
+            return rotation(x, matrices, None, list(where[0]), *where[1:])
 
         return with_gradients(function, x, parameters)
 
@@ -161,7 +161,9 @@ def test_gradients_match_finite_differences(plan, to_rotation):
     parameters = torch.randn(count, n * (n - 1) // 2, dtype=torch.float64, requires_grad=True)
     x = torch.randn(2, plan[0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda x, p: rotate_sectors(x, to_rotation(p), list(where[0]), *where[1:]), (x, parameters), fast_mode=True
+        lambda x, p: rotate_sectors(x, to_rotation(p), None, list(where[0]), *where[1:]),
+        (x, parameters),
+        fast_mode=True,
     )
 
 
@@ -173,14 +175,14 @@ def test_zero_parameters_change_no_bit(plan, to_rotation, dtype):
     x = torch.randn(40, features, dtype=dtype)
     x[0, 0], x[1, 1], x[2, 2] = -0.0, torch.inf, torch.nan
     identity = to_rotation(torch.zeros(count, n * (n - 1) // 2, dtype=dtype))
-    out = rotate_sectors(x, identity, list(where[0]), *where[1:])
+    out = rotate_sectors(x, identity, None, list(where[0]), *where[1:])
     assert out.numpy().tobytes() == x.numpy().tobytes()
 
 
 def test_built_by_rotating_unit_vectors_it_is_orthogonal():
     for features, n, *where, count in PLANS:
         matrices = random_orthogonal(n, batch_shape=(count,))
-        assert is_orthogonal(rotate_sectors(torch.eye(features).double(), matrices, list(where[0]), *where[1:]))
+        assert is_orthogonal(rotate_sectors(torch.eye(features).double(), matrices, None, list(where[0]), *where[1:]))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 12])
@@ -198,7 +200,7 @@ def test_the_backward_keeps_the_output_and_the_matrices():
     x, matrices = torch.randn(8, 60, requires_grad=True), random_orthogonal(5, batch_shape=(2,), dtype=torch.float32)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        out = rotate_sectors(x, matrices.requires_grad_(), list(PLANS[-1][2]), 2, 30)
+        out = rotate_sectors(x, matrices.requires_grad_(), None, list(PLANS[-1][2]), 2, 30)
     assert sorted(t.data_ptr() for t in kept) == sorted([out.data_ptr(), matrices.data_ptr()])
 
 
@@ -210,7 +212,7 @@ def both_operators():
     layout = brickwork(5)
     angles = torch.randn(layout.n_gates, generator=generator)
     return (
-        *with_gradients(lambda x, a: rotate_sectors(x, a, list(PLANS[-1][2]), 2, 30), x, matrices),
+        *with_gradients(lambda x, a: rotate_sectors(x, a, None, list(PLANS[-1][2]), 2, 30), x, matrices),
         *with_gradients(lambda x, t: sweep_tokens(x, t, gate_lists(layout)[0], 5, 2, False), x[:, :10], angles),
     )
 
@@ -277,7 +279,7 @@ def test_operators_pass_the_checks_of_torch():
     torch.library.opcheck(sweep_tokens, (x, angles, gate_lists(layout)[0], 5, 2, True))
     matrices = random_orthogonal(5, batch_shape=(2,)).requires_grad_()
     x = torch.randn(3, 60, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(rotate_sectors, (x, matrices, list(PLANS[-1][2]), 2, 30))
+    torch.library.opcheck(rotate_sectors, (x, matrices, None, list(PLANS[-1][2]), 2, 30))
 
 
 def test_compiled_there_is_no_graph_break():
@@ -285,7 +287,7 @@ def test_compiled_there_is_no_graph_break():
     wires = gate_lists(layout)[0]
 
     def function(x, parameters, angles):
-        rotated = rotate_sectors(x, swap_network(parameters), *plan)
+        rotated = rotate_sectors(x, swap_network(parameters), None, *plan)
         return sweep_tokens(rotated[:, :10], angles, wires, 5, 2, False)
 
     inputs = torch.randn(20, 60), torch.randn(2, 10), torch.randn(layout.n_gates)
