@@ -22,6 +22,7 @@ __all__ = [
     "copy",
     "multiply_block",
     "rotate",
+    "square_multiplier",
     "transpose",
     "unrotate",
 ]
@@ -211,6 +212,40 @@ def accumulate_products(
     return types.void(*arguments), generate
 
 
+def square_multiplier(count: int) -> Any:
+    """The intrinsic that multiplies `count` rows by a square matrix, in place, all of them in registers.
+
+    It is multiply(tile, start, rows, first, width, numbers, number): the rows of the tile are those of a register
+    at start + rows[first + p] width, and element (p, q) of the matrix is numbers[number + p count + q].
+    """
+
+    @intrinsic
+    def multiply(
+        typing: Any, tile: Any, start: Any, rows: Any, first: Any, width: Any, numbers: Any, number: Any
+    ) -> tuple[Any, _Codegen]:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            tile = _Rows(context, builder, signature.args[0], args[0])
+            rows = _Rows(context, builder, signature.args[2], args[2])
+            numbers = _Rows(context, builder, signature.args[5], args[5])
+            places = [
+                tile.at(args[1], (rows.load_number(rows.at(args[3], (index, args[3].type(1)))), args[4]))
+                for index in range(count)
+            ]
+            vectors = [tile.load(place) for place in places]
+            for p, place in enumerate(places):
+                result = None
+                for q, vector in enumerate(vectors):
+                    number = numbers.load_number(numbers.at(args[6], (p * count + q, args[6].type(1))))
+                    result = tile.multiply_add(tile.splat(number), vector, result)
+                tile.store(place, result)
+            return context.get_dummy_value()
+
+        index = types.intp
+        return types.void(tile, index, rows, index, index, numbers, index), generate
+
+    return multiply
+
+
 class _Rows:
     """The buffer of an array argument while code is generated: offsets in numbers, vectors of `lanes` numbers."""
 
@@ -250,6 +285,10 @@ class _Rows:
         total = builder.fadd(self.load(at), builder.fmul(g_b, x_a, flags=_FUSE), flags=_FUSE)
         self.store(at, builder.fsub(total, builder.fmul(g_a, x_b, flags=_FUSE), flags=_FUSE))
 
+    def multiply_add(self, left: Any, right: Any, addend: Any | None) -> Any:
+        product = self.builder.fmul(left, right, flags=_FUSE)
+        return product if addend is None else self.builder.fadd(addend, product, flags=_FUSE)
+
     def splat(self, number: Any) -> Any:
         first = ir.Constant(ir.IntType(32), 0)
         single = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), number, first)
@@ -265,8 +304,7 @@ class _Rows:
         return register
 
     def add_product(self, register: Any, left: Any, right: Any) -> None:
-        product = self.builder.fmul(left, right, flags=_FUSE)
-        self.builder.store(self.builder.fadd(self.builder.load(register), product, flags=_FUSE), register)
+        self.builder.store(self.multiply_add(left, right, self.builder.load(register)), register)
 
     def _pointer(self, offset: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(self.data, [offset]), self.vector.as_pointer())

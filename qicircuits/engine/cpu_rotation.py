@@ -8,13 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..layouts import brickwork
 from .cpu_compound import copy_features, rotate_pairs, rotate_singles, tangent_pairs, tangent_singles
-from .cpu_gates import CircuitRows, circuit_rows, sweep, total
-from .cpu_givens import brickwork_turns
+from .cpu_gates import CircuitRows, circuit_rows, total
 from .cpu_lanes import BLOCK, LANE_BYTES, add_overlap
 from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, lanes, load_tile, scratch, tile_width
-from .weight_one import gate_lists
+from .cpu_windows import Windows, factor_windows, rotate_windows, window_rows
 
 __all__ = ["rotate_sectors", "rotate_sectors_backward"]
 
@@ -27,7 +25,7 @@ def rotate_sectors(
 
         R = ⊕_i [ ⊕_k C_k(A_i) ⊕ I_pad ] ⊕ I.
 
-    Orders 1 and 2 are products with A_i, higher orders the sweep of the brickwork of gates that A_i is.
+    Orders 1 and 2 are products with A_i, higher orders products with rotations of six neighbouring wires.
 
     Only y, A and the bias are kept for the backward. With w = y - bias = R v, and a change dA = Ω A within SO(n),
     where Ω is skew,
@@ -134,7 +132,7 @@ class _Layer:
 
     def rotate(self, x: _Vectors, y: Flat) -> None:
         a = self.padded.view(-1).numpy()
-        turns = self._turns() if any(order > 2 for order, _, _ in self.sectors) else []
+        windows = {order: self._windows(order) for order, _, _ in self.sectors if order > 2}
 
         def work(first: int, last: int) -> None:
             tokens = first, last
@@ -150,7 +148,7 @@ class _Layer:
                     tiles = [scratch(count * self.lanes, y) for count in rows]
                     rotate_pairs(*x, y, self.features, *tokens, *blocks, a, self.step, self.n, self.size, *tiles)
                 else:
-                    self._sweep(x, y, tokens, order, start, stop, turns)
+                    self._rotate_windows(x, y, tokens, (order, start, stop), windows[order])
 
         in_chunks(work, self.tokens, self.width)
 
@@ -194,24 +192,23 @@ class _Layer:
         edges = [0, *(edge for span in taken for edge in span), self.features]
         return [(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
 
-    def _turns(self) -> list[tuple[Flat, Flat]]:
-        """Cosines and sines of the gates of each A."""
+    def _windows(self, order: int) -> list[Windows]:
+        """The windows of each A."""
         dtype = self.padded.numpy().dtype
-        turns = [brickwork_turns(a) for a in self.matrices.double().contiguous().numpy()]
-        return [(cos.astype(dtype), sin.astype(dtype)) for cos, sin in turns]
+        return [factor_windows(a, order, dtype) for a in self.matrices.double().contiguous().numpy()]
 
-    def _sweep(
-        self, x: _Vectors, y: Flat, tokens: tuple[int, int], order: int, start: int, stop: int, turns: Any
+    def _rotate_windows(
+        self, x: _Vectors, y: Flat, tokens: tuple[int, int], sector: tuple[int, int, int], windows: list[Windows]
     ) -> None:
+        order, start, stop = sector
         dim = stop - start
-        rows = _brickwork_rows(self.n, order)
+        rows = window_rows(self.n, order)
         width = tile_width(dim, self.padded.dtype)
         tile = scratch(dim * width, y)
         for block in range(self.n_blocks):
             begin = start + block * self.block_size
-            source = x[0][begin * x[2] :]
-            turn = turns[block if self.step else 0]
-            sweep(source, *x[1:], y[begin:], self.features, dim, *tokens, tile, width, *rows, *turn)
+            source, own = x[0][begin * x[2] :], windows[block if self.step else 0]
+            rotate_windows(source, *x[1:], y[begin:], self.features, dim, *tokens, tile, width, *own, *rows)
 
     def _overlaps(
         self, grad: _Vectors, y: _Vectors, tokens: tuple[int, int], order: int, start: int, stop: int, sums: Flat
@@ -227,11 +224,6 @@ class _Layer:
                 *(*grad, *y, *tokens, begin, dim, *tiles, width),
                 *(rows.stops, rows.a, rows.b, entries, sums[offset : offset + self.size**2]),
             )
-
-
-@functools.lru_cache(maxsize=32)
-def _brickwork_rows(n: int, order: int) -> CircuitRows:
-    return circuit_rows(tuple(gate_lists(brickwork(n))[0]), n, order, False)
 
 
 @functools.lru_cache(maxsize=32)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..subsets import subset_array, subspace_dim
 
-__all__ = ["GateTable", "gate_table"]
+__all__ = ["GateTable", "gate_table", "occupation", "ranks"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ def _cached_gate_table(n: int, order: int, i: int, j: int) -> GateTable:
 
 
 def _gate_table(n: int, order: int, i: int, j: int) -> GateTable:
-    occupied = _occupation(n, order)
+    occupied = occupation(n, order)
     a = np.flatnonzero(occupied[:, i] & ~occupied[:, j])
     low, high = min(i, j), max(i, j)
     between = occupied[a, low + 1 : high].sum(axis=1)
     moved = occupied[a].copy()
     moved[:, i], moved[:, j] = False, True
-    return GateTable(a, _ranks(moved, order), 1 - 2 * (between % 2))
+    return GateTable(a, ranks(moved, order), 1 - 2 * (between % 2))
 
 
 @functools.lru_cache(maxsize=64)
-def _occupation(n: int, order: int) -> NDArray[np.bool_]:
+def occupation(n: int, order: int) -> NDArray[np.bool_]:
     """Whether each subset holds each wire, shape (C(n, k), n)."""
     occupied = np.zeros((subspace_dim(n, order), n), dtype=bool)
     np.put_along_axis(occupied, subset_array(n, order), True, axis=1)
@@ -71,7 +71,7 @@ def _binomials(n: int) -> NDArray[np.int64]:
     return table
 
 
-def _ranks(occupied: NDArray[np.bool_], order: int) -> NDArray[np.int64]:
+def ranks(occupied: NDArray[np.bool_], order: int) -> NDArray[np.int64]:
     """`rank_subset` for many subsets at once, given as rows of occupations."""
     n = occupied.shape[1]
     wires = np.nonzero(occupied)[1].reshape(len(occupied), order)
