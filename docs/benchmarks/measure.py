@@ -79,8 +79,8 @@ def in_turns(
 ) -> dict[str, list[float]]:
     """Seconds a call of every turn, the rivals taking turns in one process, after one round to warm up.
 
-    A turn repeats a short call until it lasts ten milliseconds. With `limit`, a rival has no further turn once its turns
-    have taken that many seconds; one whose first call takes longer is not called again, and that call is its time.
+    A turn repeats a short call until it lasts ten milliseconds. With `limit`, a rival has no further turn once its
+    turns have taken that many seconds; one whose first call takes longer is not called again, and that is its time.
     """
     calls: dict[str, int] = {}
     times: dict[str, list[float]] = {name: [] for name in rivals}
