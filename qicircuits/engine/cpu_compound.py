@@ -14,10 +14,18 @@ import numpy as np
 from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_products, copy, multiply_block
 from .cpu_tiles import Flat, kernel, load_tile, store_tile
 
-__all__ = ["copy_features", "rotate_pairs", "rotate_singles", "tangent_pairs", "tangent_singles"]
+__all__ = [
+    "TILES_PER_FLUSH",
+    "copy_features",
+    "flush",
+    "rotate_pairs",
+    "rotate_singles",
+    "tangent_pairs",
+    "tangent_singles",
+]
 
-# Sums over tokens are kept lane by lane, and added up in float64 after this many tiles.
-_TILES_PER_FLUSH = 16
+TILES_PER_FLUSH = 16
+"""Sums over tokens are kept lane by lane, and added up in float64 after this many tiles."""
 
 
 @kernel()
@@ -177,8 +185,8 @@ def tangent_singles(
                     accumulate_products(
                         sums, at, size * lanes, adjoint, i * width, width, state, j * width, width, lanes, BLOCK
                     )
-            if (token - first) // width % _TILES_PER_FLUSH == _TILES_PER_FLUSH - 1 or token + width >= last:
-                _flush(sums, tangent, lanes)
+            if (token - first) // width % TILES_PER_FLUSH == TILES_PER_FLUSH - 1 or token + width >= last:
+                flush(sums, tangent, lanes)
 
 
 @kernel()
@@ -220,8 +228,8 @@ def tangent_pairs(
                 for j in range(0, size, BLOCK):
                     at = i * line + j * lanes
                     accumulate_products(sums, at, line, adjoint, i * line, line, state, j * line, line, lanes, n)
-            if (token - first) // lanes % _TILES_PER_FLUSH == _TILES_PER_FLUSH - 1 or token + lanes >= last:
-                _flush(sums, tangent, lanes)
+            if (token - first) // lanes % TILES_PER_FLUSH == TILES_PER_FLUSH - 1 or token + lanes >= last:
+                flush(sums, tangent, lanes)
 
 
 @kernel()
@@ -259,7 +267,8 @@ def _fold(tile: Flat, tensor: Flat, n: int, size: int) -> None:
 
 
 @kernel(reorder_sums=True)
-def _flush(sums: Flat, tangent: Flat, lanes: int) -> None:
+def flush(sums: Flat, tangent: Flat, lanes: int) -> None:
+    """tangent += the sums over the lanes of each of its entries, in float64; the sums start anew."""
     for entry in range(tangent.size):
         for lane in range(lanes):
             tangent[entry] += np.float64(sums[entry * lanes + lane])

@@ -17,8 +17,8 @@ from numba.extending import intrinsic
 __all__ = [
     "BLOCK",
     "LANE_BYTES",
+    "accumulate_gathered",
     "accumulate_products",
-    "add_overlap",
     "copy",
     "multiply_block",
     "rotate",
@@ -71,21 +71,6 @@ def unrotate(
 
     arguments = (state, adjoint, types.intp, types.intp, state.dtype, state.dtype, overlap, types.intp)
     return types.void(*arguments), generate
-
-
-@intrinsic
-def add_overlap(typing: Any, state: Any, adjoint: Any, a: Any, b: Any, overlap: Any, at: Any) -> tuple[Any, _Codegen]:
-    """overlap[at] += adjoint[b] state[a] - adjoint[a] state[b]."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        state = _Rows(context, builder, signature.args[0], args[0])
-        adjoint = _Rows(context, builder, signature.args[1], args[1])
-        overlap = _Rows(context, builder, signature.args[4], args[4])
-        a, b = args[2], args[3]
-        overlap.add_overlap(args[5], state.load(a), state.load(b), adjoint.load(a), adjoint.load(b))
-        return context.get_dummy_value()
-
-    return types.void(state, adjoint, types.intp, types.intp, overlap, types.intp), generate
 
 
 @intrinsic
@@ -210,6 +195,53 @@ def accumulate_products(
     index = types.intp
     arguments = (out, index, index, left, index, index, right, index, index, index, index)
     return types.void(*arguments), generate
+
+
+@intrinsic
+def accumulate_gathered(
+    typing: Any,
+    out: Any,
+    at: Any,
+    out_p: Any,
+    left: Any,
+    right: Any,
+    rows: Any,
+    left_first: Any,
+    right_first: Any,
+    step: Any,
+    count: Any,
+) -> tuple[Any, _Codegen]:
+    """`accumulate_products` of gathered rows: (p, m) of left is its row rows[left_first + p + m step], right alike.
+
+    The rows of left and right are those of a register, one after the other.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        out = _Rows(context, builder, signature.args[0], args[0])
+        left = _Rows(context, builder, signature.args[3], args[3])
+        right = _Rows(context, builder, signature.args[4], args[4])
+        rows = _Rows(context, builder, signature.args[5], args[5])
+        one, lanes = args[1].type(1), args[1].type(out.lanes)
+        sums = [[left.zero_register() for _ in range(BLOCK)] for _ in range(BLOCK)]
+
+        def gather(of: Any, first: Any, p: int, m: Any) -> Any:
+            row = rows.load_number(rows.at(first, (p, one), (m, args[8])))
+            return of.load(builder.mul(builder.sext(row, one.type), lanes))
+
+        with cgutils.for_range(builder, args[9]) as loop:
+            factors = [gather(right, args[7], q, loop.index) for q in range(BLOCK)]
+            for p in range(BLOCK):
+                row = gather(left, args[6], p, loop.index)
+                for q in range(BLOCK):
+                    left.add_product(sums[p][q], row, factors[q])
+        for p in range(BLOCK):
+            for q in range(BLOCK):
+                place = out.at(args[1], (p, args[2]), (q, lanes))
+                out.store(place, builder.fadd(out.load(place), builder.load(sums[p][q])))
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(out, index, index, left, right, rows, index, index, index, index), generate
 
 
 def square_multiplier(count: int) -> Any:

@@ -1,6 +1,5 @@
 """The rotation of a whole layer on the CPU: C_k(A_i) on every sector of every block, as one operator."""
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .cpu_compound import copy_features, rotate_pairs, rotate_singles, tangent_pairs, tangent_singles
-from .cpu_gates import CircuitRows, circuit_rows, total
-from .cpu_lanes import BLOCK, LANE_BYTES, add_overlap
-from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, lanes, load_tile, scratch, tile_width
+from .cpu_lanes import BLOCK
+from .cpu_tangents import tangent_rows, tangent_sector
+from .cpu_tiles import Flat, flat_rows, in_chunks, lanes, scratch, tile_width
 from .cpu_windows import Windows, factor_windows, rotate_windows, window_rows
 
 __all__ = ["rotate_sectors", "rotate_sectors_backward"]
@@ -214,57 +213,9 @@ class _Layer:
         self, grad: _Vectors, y: _Vectors, tokens: tuple[int, int], order: int, start: int, stop: int, sums: Flat
     ) -> None:
         dim = stop - start
-        width = tile_width(2 * dim, self.padded.dtype)
-        tiles = [scratch(count * width, y[0]) for count in (dim, dim, 1)]
-        rows, entries = _all_pairs(self.n, order, self.size)
+        rows = tangent_rows(self.n, order, self.size)
+        tiles = [scratch(count * self.lanes, y[0]) for count in (2 * dim + 1, 2 * dim + 1, self.size**2)]
         for block in range(self.n_blocks):
             begin = start + block * self.block_size
-            offset = block * self.step
-            _add_overlaps(
-                *(*grad, *y, *tokens, begin, dim, *tiles, width),
-                *(rows.stops, rows.a, rows.b, entries, sums[offset : offset + self.size**2]),
-            )
-
-
-@functools.lru_cache(maxsize=32)
-def _all_pairs(n: int, order: int, size: int) -> tuple[CircuitRows, NDArray[np.int64]]:
-    """The rows that moving a particle from i to j connects, with its sign, for all i < j; and where M_ji stands."""
-    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
-    rows = circuit_rows(tuple(wire for pair in pairs for wire in pair), n, order, True)
-    return rows, np.array([j * size + i for i, j in pairs], np.int64)
-
-
-@kernel()
-def _add_overlaps(
-    grad: Flat,
-    grad_token_step: int,
-    grad_feature_step: int,
-    y: Flat,
-    y_token_step: int,
-    y_feature_step: int,
-    first: int,
-    last: int,
-    start: int,
-    dim: int,
-    adjoint: Flat,
-    state: Flat,
-    overlap: Flat,
-    width: int,
-    stops: Flat,
-    a: Flat,
-    b: Flat,
-    entries: Flat,
-    tangent: Flat,
-) -> None:
-    """M_ji - M_ij of every pair of wires, added to entry (j, i) of `tangent`, float64."""
-    lanes = LANE_BYTES // state.itemsize
-    for token in range(first, last, width):
-        count = min(width, last - token)
-        load_tile(adjoint, width, grad, grad_token_step, grad_feature_step, token, count, start, dim)
-        load_tile(state, width, y, y_token_step, y_feature_step, token, count, start, dim)
-        for pair in range(entries.size):
-            overlap[:] = 0
-            for e in range(stops[pair], stops[pair + 1]):
-                for j in range(0, width, lanes):
-                    add_overlap(state, adjoint, a[e] * width + j, b[e] * width + j, overlap, j)
-            tangent[entries[pair]] += total(overlap)
+            own = sums[block * self.step : block * self.step + self.size**2]
+            tangent_sector(*grad, *y, *tokens, begin, dim, rows, self.size, *tiles, own)
