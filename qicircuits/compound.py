@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .checks import check_real, check_square, check_together, check_vectors
+from .engine.dispatch import rotate, rotates
 from .engine.laplace import next_compound
 from .engine.modes import apply_modes
 from .engine.precision import full_precision
@@ -60,7 +61,9 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
 
     "modes" never builds C_k(A): for k = 2, x is the upper triangle of an antisymmetric matrix X, and y that of
     A X A^T, for 4 n^3 flops a vector instead of 2 C(n, 2)^2; for k = 3 it takes 6 n^4. It keeps only A and x
-    for the backward. Derivatives are first order, in reverse mode.
+    for the backward. "rotation" is for A in SO(n) alone, of any order: on a CPU it factors A into rotations of six
+    wires, keeps A and y, and gives A the gradient along SO(n), which is all that a map into SO(n) passes on.
+    Derivatives are first order, in reverse mode.
 
     Args:
         matrix: A, shape (..., n, n), float32 or float64. Need not be orthogonal, but for n > 10 and
@@ -68,15 +71,16 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
         vectors: x, shape (..., C(n, k)), any real floating dtype; computed in the dtype of `matrix`. Leading
             dimensions broadcast with those of `matrix`.
         order: k, with 0 <= k <= n.
-        method: "modes" (for min(k, n-k) <= 3), "dense" (build C_k(A), multiply), or "auto" for the faster.
+        method: "modes" (for min(k, n-k) <= 3), "dense" (build C_k(A), multiply), "rotation" (for A in SO(n)), or
+            "auto" for the fastest; it takes "rotation" only where A is in SO(n) and wants no gradient.
 
     Returns:
         y, shape (..., C(n, k)), dtype of `vectors`.
 
     Raises:
         ValueError: A is not square, the order is not in 0..n, `vectors` does not have C(n, k) entries, the
-            leading dimensions do not broadcast, the method does not serve this order, or A is too near to a
-            singular matrix for it.
+            leading dimensions do not broadcast, the method does not serve this order or this A, or A is too near
+            to a singular matrix for it.
         TypeError: `matrix` is not float32 or float64, or `vectors` is not real floating point.
 
     Reference:
@@ -88,14 +92,16 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     n = _check_matrix(matrix, order)
     check_vectors(vectors, n, order)
     check_together(vectors, matrix, "matrix", n_last=2)
-    chosen = _method(method, n, order)
+    chosen = _method(method, matrix, order)
+    laid = _Columns(matrix, vectors)
+    if chosen == "rotation":
+        return laid.restore(rotate(laid.matrix, laid.columns, order)).to(vectors.dtype)
     if _by_complement(n, order):
         signs = _complement_signs(n, order).to(matrix)
         inverse, determinant = _inverse_transpose(matrix, order)
         mirrored = (vectors.to(matrix.dtype) * signs).flip(-1)
         out = compound_apply(inverse, mirrored, n - order, method=chosen).flip(-1) * signs
         return (determinant.unsqueeze(-1) * out).to(vectors.dtype)
-    laid = _Columns(matrix, vectors)
     if order == 0:
         out = laid.columns.clone()
     elif chosen == "dense" or order == 1:
@@ -114,15 +120,38 @@ def _check_matrix(matrix: Tensor, order: int) -> int:
     return n
 
 
-def _method(method: str, n: int, order: int) -> str:
-    if method not in ("auto", "modes", "dense"):
-        raise ValueError(f"method is one of 'auto', 'modes', 'dense', got {method!r}")
+def _method(method: str, matrix: Tensor, order: int) -> str:
+    n = matrix.shape[-1]
+    if method not in ("auto", "modes", "dense", "rotation"):
+        raise ValueError(f"method is one of 'auto', 'modes', 'dense', 'rotation', got {method!r}")
     k = n - order if _by_complement(n, order) else order
     if method == "modes" and k > 3:
         raise ValueError(f"method 'modes' serves orders k with k <= 3, or n - k <= 3 for n > 10, got order={order}")
+    if method == "rotation":
+        _check_rotation(matrix, order)
     if method != "auto":
         return method
+    serves = order > 1 and rotates(matrix.device, n, order) and not torch.compiler.is_compiling()
+    if serves and not matrix.requires_grad and _is_rotation(matrix):
+        return "rotation"
     return "modes" if n > _MODES_BEYOND.get(k, n) else "dense"
+
+
+def _check_rotation(matrix: Tensor, order: int) -> None:
+    n = matrix.shape[-1]
+    if not rotates(matrix.device, n, order):
+        where = "on a CPU with numba"
+        raise ValueError(f"method 'rotation' serves 0 < k < n {where}, got order={order}, n={n}, {matrix.device}")
+    if not torch.compiler.is_compiling() and not _is_rotation(matrix):
+        raise ValueError("method 'rotation' needs A in SO(n), got one that is not orthogonal or has determinant -1")
+
+
+def _is_rotation(matrix: Tensor) -> bool:
+    """Whether A is in SO(n) up to the rounding of its dtype."""
+    a = matrix.detach().double()
+    excess = (a.mT @ a - torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)).abs().amax() if a.numel() else 0
+    tolerance = 4 * a.shape[-1] * torch.finfo(matrix.dtype).eps
+    return bool(excess <= tolerance) and bool((torch.linalg.slogdet(a).sign > 0).all())
 
 
 # The number of wires beyond which the modes are faster than building C_k(A) and one product with it, for 1,024

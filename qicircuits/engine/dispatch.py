@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:  # the torch engine needs no numba
 else:
     _HAS_KERNELS = True
 
-__all__ = ["rotate_blocks", "rotates_blocks", "sweep"]
+__all__ = ["rotate", "rotate_blocks", "rotates", "rotates_blocks", "sweep"]
 
 # Order 1 alone is one product a block, and beyond this n the library's product is the faster.
 _LARGEST_SINGLE = 64
@@ -31,6 +31,19 @@ def sweep(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermi
     turns = angles.reshape(*[1] * (len(batch) + 1 - angles.dim()), *angles.shape).movedim(-1, 0)
     rows = x.expand(*batch, -1).movedim(-1, 0)
     return sweep_rows(rows, turns, wires, n, order, fermionic).movedim(0, -1)
+
+
+def rotates(device: torch.device, n: int, order: int) -> bool:
+    """Whether `rotate` serves a sector."""
+    return _HAS_KERNELS and device.type == "cpu" and 0 < order < n
+
+
+def rotate(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
+    """C_k(A) for A in SO(n), shape (..., n, n), on vectors in columns (..., C(n, k), tokens), in the dtype of A."""
+    n, (dim, tokens) = matrices.shape[-1], columns.shape[-2:]
+    flat = matrices.reshape(-1, n, n)
+    rows = columns.reshape(len(flat) * dim, tokens).mT  # one block for each matrix
+    return rotate_sectors(rows, flat, None, [order, 0, dim], len(flat), dim).mT.reshape(columns.shape)
 
 
 def rotates_blocks(device: torch.device, n: int, orders: Sequence[int]) -> bool:

@@ -231,3 +231,37 @@ def test_what_is_no_tensor_is_refused():
         compound_apply(torch.ones(4, 3, 3), torch.ones(2, 3), 2)
     with pytest.raises(ValueError, match="must be on one device, got cpu and meta"):
         compound_apply(torch.eye(3, device="meta"), torch.ones(3), 2)
+
+
+@pytest.mark.parametrize(("n", "order"), [(5, 2), (8, 3), (13, 11)])
+def test_rotations_are_applied_by_their_own_method_and_batched(n, order):
+    matrices = random_orthogonal(n, batch_shape=(2,), generator=torch.Generator().manual_seed(n))
+    x = torch.randn(3, 2, math.comb(n, order), dtype=torch.float64)
+    expected = torch.einsum("bij,tbj->tbi", compound_matrix(matrices, order), x)
+    for method in ("rotation", "auto"):
+        torch.testing.assert_close(compound_apply(matrices, x, order, method=method), expected, rtol=0, atol=1e-12)
+
+
+def test_auto_gives_a_matrix_its_whole_gradient():
+    matrix = random_orthogonal(5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = torch.randn(4, 10, dtype=torch.float64)
+    grads = [
+        torch.autograd.grad(compound_apply(matrix, x, 2, method=method).square().sum(), matrix)[0]
+        for method in ("auto", "dense", "rotation")
+    ]
+    torch.testing.assert_close(grads[0], grads[1])
+    # The length of A x does not change within SO(n): that of its gradient there is zero, the whole is not.
+    assert grads[2].abs().max() < 1e-12 < grads[1].abs().max()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "order", "message"),
+    [
+        (2 * torch.eye(4), 2, r"needs A in SO\(n\), got one that is not orthogonal"),
+        (torch.diag(torch.tensor([1.0, 1.0, -1.0])), 2, "determinant -1"),
+        (torch.eye(4), 4, r"serves 0 < k < n .* got order=4, n=4"),
+    ],
+)
+def test_what_is_no_rotation_is_refused_by_that_method(matrix, order, message):
+    with pytest.raises(ValueError, match=message):
+        compound_apply(matrix, torch.ones(math.comb(len(matrix), order)), order, method="rotation")
