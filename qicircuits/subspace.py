@@ -1,11 +1,13 @@
 """The circuit on one Hamming-weight sector: the gates of a layout applied to vectors of C(n, k) amplitudes."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from .checks import check_angles, check_together, check_vectors
 from .compound import compound_apply
-from .engine.dispatch import sweep
+from .engine.dispatch import prefers_compound, rotates, sweep
 from .engine.weight_one import circuit_matrix, gate_lists
 from .layouts import Layout
 from .subsets import subspace_dim
@@ -87,12 +89,15 @@ def apply_layout(
     dtype = torch.promote_types(vectors.dtype, torch.float32)
     x, theta = vectors.to(dtype), angles.to(dtype)
     wires, sizes = gate_lists(layout)
-    # On the CPU the kernels of the gates are the faster from k = 2 on (docs/benchmarks/compound.py); elsewhere the
-    # gates run one by one in torch.
-    if method == "auto" and compound and (order == 1 or (order <= 3 and x.device.type != "cpu")):
-        method = "compound"
+    if method == "auto":
+        circuits = math.prod(theta.shape[:-1])
+        vectors_each = math.prod(torch.broadcast_shapes(x.shape[:-1], theta.shape[:-1])) // max(circuits, 1)
+        method = "compound" if compound and prefers_compound(x.device, order, vectors_each) else "gates"
     if method == "compound":
-        y = compound_apply(circuit_matrix(theta, wires, sizes, layout.n), x, order)
+        serves = order > 1 and rotates(x.device, layout.n, order)
+        # In float64, and rounded once: what the roundings of many gates add up to is not in A.
+        matrix = circuit_matrix(theta.double(), wires, sizes, layout.n).to(dtype)
+        y = compound_apply(matrix, x, order, method="rotation" if serves else "auto")
     else:
         y = sweep(x, theta, wires, layout.n, order, gate == "fbs")
     return y.to(vectors.dtype)

@@ -17,7 +17,10 @@ except ModuleNotFoundError as error:  # the torch engine needs no numba
 else:
     _HAS_KERNELS = True
 
-__all__ = ["rotate", "rotate_blocks", "rotates", "rotates_blocks", "sweep"]
+__all__ = ["prefers_compound", "rotate", "rotate_blocks", "rotates", "rotates_blocks", "sweep"]
+
+# Below this many vectors the gates, with lanes along the amplitudes, are faster than tiles of vectors.
+_FEWEST_VECTORS = 8
 
 # Order 1 alone is one product a block, and beyond this n the library's product is the faster.
 _LARGEST_SINGLE = 64
@@ -31,6 +34,13 @@ def sweep(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermi
     turns = angles.reshape(*[1] * (len(batch) + 1 - angles.dim()), *angles.shape).movedim(-1, 0)
     rows = x.expand(*batch, -1).movedim(-1, 0)
     return sweep_rows(rows, turns, wires, n, order, fermionic).movedim(0, -1)
+
+
+def prefers_compound(device: torch.device, order: int, vectors: int) -> bool:
+    """Whether a circuit that is a compound is faster applied as one than by its gates, for so many vectors a circuit."""
+    if _HAS_KERNELS and device.type == "cpu":
+        return order == 1 or vectors >= _FEWEST_VECTORS
+    return order <= 3
 
 
 def rotates(device: torch.device, n: int, order: int) -> bool:
