@@ -7,8 +7,8 @@ from torch import Tensor
 
 from .checks import check_angles, check_together, check_vectors
 from .compound import compound_apply
-from .engine.dispatch import prefers_compound, rotates, sweep
-from .engine.weight_one import circuit_matrix, gate_lists
+from .engine.dispatch import prefers_compound, rotates, sweep, weight_one_matrix
+from .engine.weight_one import gate_lists
 from .layouts import Layout
 from .subsets import subspace_dim
 
@@ -92,11 +92,12 @@ def apply_layout(
     if method == "auto":
         circuits = math.prod(theta.shape[:-1])
         vectors_each = math.prod(torch.broadcast_shapes(x.shape[:-1], theta.shape[:-1])) // max(circuits, 1)
-        method = "compound" if compound and prefers_compound(x.device, order, vectors_each) else "gates"
+        size = x.device, layout.n, order, layout.n_gates
+        method = "compound" if compound and prefers_compound(*size, vectors_each) else "gates"
     if method == "compound":
         serves = order > 1 and rotates(x.device, layout.n, order)
         # In float64, and rounded once: what the roundings of many gates add up to is not in A.
-        matrix = circuit_matrix(theta.double(), wires, sizes, layout.n).to(dtype)
+        matrix = weight_one_matrix(theta.double(), wires, sizes, layout.n).to(dtype)
         y = compound_apply(matrix, x, order, method="rotation" if serves else "auto")
     else:
         y = sweep(x, theta, wires, layout.n, order, gate == "fbs")

@@ -1,11 +1,13 @@
 """Which engine serves a call: the CPU kernels where they are the faster, torch for everything else."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from .reference import sweep_rows
+from .weight_one import circuit_matrix
 
 try:
     from .cpu_gates import sweep_tokens
@@ -17,10 +19,18 @@ except ModuleNotFoundError as error:  # the torch engine needs no numba
 else:
     _HAS_KERNELS = True
 
-__all__ = ["prefers_compound", "rotate", "rotate_blocks", "rotates", "rotates_blocks", "sweep"]
+__all__ = [
+    "prefers_compound",
+    "rotate",
+    "rotate_blocks",
+    "rotates",
+    "rotates_blocks",
+    "sweep",
+    "weight_one_matrix",
+]
 
-# Below this many vectors the gates, with lanes along the amplitudes, are faster than tiles of vectors.
-_FEWEST_VECTORS = 8
+# Beyond this many rotations of two amplitudes, finding the matrix of the circuit takes less time than it saves.
+_MOST_ROTATIONS = 5_000_000
 
 # Order 1 alone is one product a block, and beyond this n the library's product is the faster.
 _LARGEST_SINGLE = 64
@@ -36,11 +46,18 @@ def sweep(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermi
     return sweep_rows(rows, turns, wires, n, order, fermionic).movedim(0, -1)
 
 
-def prefers_compound(device: torch.device, order: int, vectors: int) -> bool:
-    """Whether a circuit that is a compound is faster applied as one than by its gates, for so many vectors a circuit."""
-    if _HAS_KERNELS and device.type == "cpu":
-        return order == 1 or vectors >= _FEWEST_VECTORS
-    return order <= 3
+def weight_one_matrix(angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tensor:
+    """`engine.weight_one.circuit_matrix`: its columns are the unit vectors after the circuit."""
+    if _HAS_KERNELS and angles.device.type == "cpu" and angles.dim() == 1:
+        return sweep_tokens(torch.eye(n, dtype=angles.dtype), angles, wires, n, 1, False).mT
+    return circuit_matrix(angles, wires, sizes, n)
+
+
+def prefers_compound(device: torch.device, n: int, order: int, n_gates: int, vectors: int) -> bool:
+    """Whether a circuit that is a compound is applied faster as one than gate by gate, to so many vectors."""
+    if not (_HAS_KERNELS and device.type == "cpu"):
+        return order <= 3
+    return order == 1 or (0 < order < n and n_gates * math.comb(n - 2, order - 1) * vectors > _MOST_ROTATIONS)
 
 
 def rotates(device: torch.device, n: int, order: int) -> bool:
