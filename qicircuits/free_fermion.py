@@ -205,11 +205,12 @@ def log_amplitude(orbitals: Tensor, wires: Wires) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def sample(orbitals: Tensor, shots: int, *, generator: torch.Generator | None = None) -> Tensor:
-    """Measure all wires: subsets I drawn with the probabilities det(V[I, :])^2; O(n k^2) a shot.
+    """Measure all wires: subsets I drawn with the probabilities det(V[I, :])^2; at most O(n k^2) a shot.
 
     The exact sampler of a projection determinantal point process. A wire is drawn with the probability that it
     holds a particle, |v_j|^2 / k for the rows v_j of V; all rows are then projected on the complement of its row,
-    which leaves a state of k - 1 particles; and so on. Shots are drawn side by side, in float64.
+    which leaves a state of k - 1 particles; and so on. On a CPU the rows are projected only when they are proposed,
+    in O(k^3 log k) a shot. Computed in float64.
 
     Args:
         orbitals: V, shape (n, k), orthonormal columns; float32 or float64.
@@ -224,7 +225,8 @@ def sample(orbitals: Tensor, shots: int, *, generator: torch.Generator | None = 
         TypeError: V is not float32 or float64, or `shots` not an integer.
 
     Reference:
-        J. Hough, M. Krishnapur, Y. Peres and B. Virag, Probab. Surveys 3, 206 (2006), algorithm 18.
+        J. Hough, M. Krishnapur, Y. Peres and B. Virag, Probab. Surveys 3, 206 (2006), algorithm 18; by rejection:
+        S. Barthelme, N. Tremblay and P.-O. Amblard, arXiv:2210.17358.
 
     >>> sample(torch.eye(4)[:, 1:3], shots=2)
     tensor([[1, 2],
@@ -235,8 +237,7 @@ def sample(orbitals: Tensor, shots: int, *, generator: torch.Generator | None = 
         raise ValueError(f"shots are drawn from one state, shape (n, k), got {_shape(orbitals)}")
     if check_integer(shots, "shots") < 0:
         raise ValueError(f"the number of shots must be at least 0, got {shots}")
-    uniform = torch.rand(shots, orbitals.shape[1], dtype=torch.float64, generator=generator, device="cpu")
-    return draw_subsets(orbitals.double(), uniform.to(orbitals.device)).sort(-1).values
+    return draw_subsets(orbitals.double(), shots, generator).sort(-1).values
 
 
 def _minors(orbitals: Tensor, wires: Wires) -> Tensor:

@@ -1,18 +1,36 @@
-"""Exact draws from a projection determinantal point process, many side by side."""
+"""Exact draws from a projection determinantal point process: kernels on a CPU, many shots side by side in torch."""
 
 import torch
 from torch import Tensor
 
 from .precision import full_precision
 
-__all__ = ["draw_subsets"]
+try:
+    from .cpu_determinantal import reject_subsets
+except ModuleNotFoundError as error:  # the torch engine needs no numba
+    if error.name not in ("numba", "llvmlite"):
+        raise
+    _HAS_KERNELS = False
+else:
+    _HAS_KERNELS = True
+
+__all__ = ["draw_subsets", "project_subsets"]
 
 # Numbers that the shots drawn at once work on: 8 MB of them are near the best from n = 100 to n = 2,000.
 _NUMBERS_AT_ONCE = 2**20
 
 
-def draw_subsets(v: Tensor, uniform: Tensor) -> Tensor:
-    """Subsets I with the probabilities det(V[I, :])^2, as `free_fermion.sample` describes.
+def draw_subsets(v: Tensor, shots: int, generator: torch.Generator | None) -> Tensor:
+    """Subsets I with the probabilities det(V[I, :])^2, for V (n, k) in float64: shape (shots, k), in no order."""
+    if _HAS_KERNELS and v.device.type == "cpu":
+        seeds = torch.randint(-(2**63), 2**63 - 1, (shots,), generator=generator, device="cpu")
+        return reject_subsets(v, seeds)
+    uniform = torch.rand(shots, v.shape[1], dtype=v.dtype, generator=generator, device="cpu")
+    return project_subsets(v, uniform.to(v.device))
+
+
+def project_subsets(v: Tensor, uniform: Tensor) -> Tensor:
+    """The sampler as `free_fermion.sample` describes it: O(n k^2) a shot.
 
     Args:
         v: V, shape (n, k), orthonormal columns; float64.
@@ -24,10 +42,10 @@ def draw_subsets(v: Tensor, uniform: Tensor) -> Tensor:
     n, k = v.shape
     parts = uniform.split(max(1, _NUMBERS_AT_ONCE // (2 * n + k * k)))
     with full_precision(v.device):
-        return torch.cat([_draw(v.contiguous(), part) for part in parts])
+        return torch.cat([_project(v.contiguous(), part) for part in parts])
 
 
-def _draw(v: Tensor, uniform: Tensor) -> Tensor:
+def _project(v: Tensor, uniform: Tensor) -> Tensor:
     """One shot for each row of uniform numbers (shots, k): wires in the order in which they were drawn."""
     shots, k = uniform.shape
     wires = torch.empty(shots, k, dtype=torch.int64, device=v.device)

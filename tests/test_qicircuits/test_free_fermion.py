@@ -23,7 +23,8 @@ from qicircuits import (
     x_shape,
 )
 from qicircuits.circuits import orthogonal_layer
-from qicircuits.engine.determinantal import draw_subsets
+from qicircuits.engine.cpu_determinantal import reject_subsets
+from qicircuits.engine.determinantal import project_subsets
 from qicircuits.engine.minors import determinant
 from qicircuits.free_fermion import (
     amplitude,
@@ -38,6 +39,18 @@ from qicircuits.subsets import subset_array
 from qicircuits.testing import layout_cases, minors
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
+
+
+def reject(orbitals, shots, generator):
+    return reject_subsets(orbitals, torch.randint(-(2**63), 2**63 - 1, (shots,), generator=generator))
+
+
+def project(orbitals, shots, generator):
+    uniform = torch.rand(shots, orbitals.shape[1], dtype=torch.float64, generator=generator)
+    return project_subsets(orbitals, uniform)
+
+
+SAMPLERS = pytest.mark.parametrize("sampler", [reject, project])
 
 
 @pytest.fixture(autouse=True)
@@ -154,12 +167,13 @@ def test_a_pennylane_circuit_agrees(layout, gate):
     np.testing.assert_allclose(hopping, 2 * one_body_matrix(orbitals)[1, 3], rtol=0, atol=1e-12)
 
 
+@SAMPLERS
 @pytest.mark.parametrize(("n", "k"), [(6, 1), (6, 3), (7, 5), (12, 2)])
-def test_samples_follow_the_squared_amplitudes(n, k):
+def test_samples_follow_the_squared_amplitudes(n, k, sampler):
     layout = pyramid(n)
     orbitals = evolve(range(k), torch.randn(layout.n_gates, dtype=torch.float64), layout)
     shots = 40_000
-    drawn = sample(orbitals, shots, generator=torch.Generator().manual_seed(1))
+    drawn = sampler(orbitals, shots, torch.Generator().manual_seed(1)).sort(-1).values
     assert drawn.shape == (shots, k)
     counts = np.zeros(math.comb(n, k))
     np.add.at(counts, [rank_subset(subset, n) for subset in drawn.tolist()], 1)
@@ -170,26 +184,43 @@ def test_samples_follow_the_squared_amplitudes(n, k):
     assert chisquare(counts, expected * counts.sum() / expected.sum()).pvalue > 0.01
 
 
-def test_samples_of_many_wires_have_the_marginals_and_correlations_of_their_state():
-    orbitals = random_orbitals(60, 20, dtype=torch.float32)
+@SAMPLERS
+def test_samples_of_many_wires_have_the_marginals_and_correlations_of_their_state(sampler):
+    orbitals = random_orbitals(60, 20)
     shots = 20_000
-    drawn = sample(orbitals, shots, generator=torch.Generator().manual_seed(1))
+    drawn = sampler(orbitals, shots, torch.Generator().manual_seed(1)).sort(-1).values
     assert drawn.diff(dim=-1).min() > 0
     held = torch.nn.functional.one_hot(drawn, 60).sum(1).double()
-    pairs = correlations(orbitals.double())
+    pairs = correlations(orbitals)
     deviations = (held.T @ held / shots - pairs) / (pairs * (1 - pairs) / shots).sqrt()
     # 1,830 numbers nearly normal: their mean square has a spread of about 3 %.
     assert abs(float(deviations.triu().square().sum()) / 1830 - 1) < 0.15
     assert float(deviations.abs().max()) < 4.5
 
 
-def test_samples_are_repeated_by_their_seed_and_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
+@SAMPLERS
+def test_samples_are_repeated_by_their_seed_and_do_not_depend_on_how_they_are_shared_out(sampler, monkeypatch):
     orbitals = random_orbitals(9, 4)
-    drawn = [sample(orbitals, 50, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
+    drawn = [sampler(orbitals, 50, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
     assert drawn[0].equal(drawn[1])
     assert not drawn[0].equal(drawn[2])
     monkeypatch.setattr("qicircuits.engine.determinantal._NUMBERS_AT_ONCE", 100)
-    assert sample(orbitals, 50, generator=torch.Generator().manual_seed(3)).equal(drawn[0])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert sampler(orbitals, 50, torch.Generator().manual_seed(3)).equal(drawn[0])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_without_kernels_torch_draws(monkeypatch):
+    orbitals = random_orbitals(9, 4, dtype=torch.float32)
+    drawn = [sample(orbitals, 50, generator=torch.Generator().manual_seed(3))]
+    monkeypatch.setattr("qicircuits.engine.determinantal._HAS_KERNELS", False)
+    drawn.append(sample(orbitals, 50, generator=torch.Generator().manual_seed(3)))
+    for subset, sampler in zip(drawn, (reject, project), strict=True):
+        expected = sampler(orbitals.double(), 50, torch.Generator().manual_seed(3))
+        assert subset.equal(expected.sort(-1).values)
 
 
 def test_samples_of_basis_states_and_empty_ones_are_what_they_must_be():
@@ -206,10 +237,20 @@ def test_samples_of_basis_states_and_empty_ones_are_what_they_must_be():
 def test_the_most_extreme_random_numbers_draw_possible_wires(extreme):
     for n, k in [(9, 4), (5, 5)]:
         for _ in range(20):
-            drawn = draw_subsets(random_orbitals(n, k), torch.full((2, k), extreme, dtype=torch.float64))
+            drawn = project_subsets(random_orbitals(n, k), torch.full((2, k), extreme, dtype=torch.float64))
             assert drawn.sort().values.diff().min() > 0
     uniform = torch.full((1, 2), extreme, dtype=torch.float64)
-    assert set(draw_subsets(torch.eye(6).double()[:, [1, 4]], uniform).squeeze().tolist()) == {1, 4}
+    assert set(project_subsets(torch.eye(6).double()[:, [1, 4]], uniform).squeeze().tolist()) == {1, 4}
+
+
+def test_no_wire_is_drawn_twice_when_a_zero_accepts_whatever_is_proposed():
+    step = 0x9E3779B97F4A7C15  # of SplitMix64: the stream that starts at -m steps has a zero as its m-th number
+    starts = [-m * step % 2**64 for m in range(1, 80)]
+    seeds = torch.tensor([start - 2**64 if start >= 2**63 else start for start in starts])
+    for n, k in [(9, 4), (5, 5)]:
+        for _ in range(20):
+            drawn = reject_subsets(random_orbitals(n, k), seeds)
+            assert drawn.sort().values.diff().min() > 0
 
 
 def test_thousands_of_wires():
