@@ -10,6 +10,7 @@ from .layouts import Layout, brickwork, butterfly, pyramid, round_robin, stairca
 from .orthogonal import cayley, exponential, is_orthogonal, random_orthogonal, swap_network
 from .subsets import rank_subset, subsets, subspace_dim, unrank_subset
 from .subspace import apply_layout, is_compound
+from .warm_up import warm_up
 
 __all__ = [
     "Layout",
@@ -34,5 +35,6 @@ __all__ = [
     "swap_network",
     "unrank_subset",
     "v_shape",
+    "warm_up",
     "x_shape",
 ]

@@ -1,0 +1,70 @@
+"""Compiling the CPU kernels ahead of their first use."""
+
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .checks import check_real
+from .engine.dispatch import rotate_blocks, rotates_blocks
+from .layouts import brickwork, round_robin
+from .orthogonal import cayley, swap_network
+from .subspace import apply_layout
+
+__all__ = ["warm_up"]
+
+
+def warm_up(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> dict[torch.dtype, float]:
+    """Run every kernel once, forward and backward, so that the first call of yours does not wait for its compiler.
+
+    The machine code is kept in the package's folder, or the user's cache folder where that cannot be written:
+    compiling takes seconds once for a machine, loading what is there some tenths of a second a process. Without
+    numba there is nothing to compile.
+
+    Args:
+        dtypes: of the vectors to come, float32 or float64 or both.
+
+    Returns:
+        the seconds that each dtype took.
+
+    Raises:
+        TypeError: a dtype is another one.
+
+    >>> list(warm_up([torch.float64]))
+    [torch.float64]
+    """
+    for dtype in dtypes:
+        check_real(torch.empty(0, dtype=dtype), "a dtype to warm up for")
+    seconds = {}
+    for dtype in dtypes:
+        start = time.perf_counter()
+        _run_circuits(dtype)
+        _run_layers(dtype)
+        seconds[dtype] = time.perf_counter() - start
+    return seconds
+
+
+def _run_circuits(dtype: torch.dtype) -> None:
+    for layout in (brickwork(6), round_robin(6)):
+        angles = torch.zeros(layout.n_gates, dtype=dtype, requires_grad=True)
+        for vectors in (1, 64):
+            x = torch.ones(vectors, math.comb(6, 3), dtype=dtype, requires_grad=True)
+            _differentiate(apply_layout(x, angles, layout, 3, "fbs"))
+            _differentiate(apply_layout(x, angles, layout, 3, "fbs", method="compound"))
+
+
+def _run_layers(dtype: torch.dtype) -> None:
+    n, sectors = 5, [(1, 0, 5), (2, 5, 15), (3, 15, 25)]
+    if not rotates_blocks(torch.device("cpu"), n, [order for order, _, _ in sectors]):
+        return
+    parameters = torch.full((1, n * (n - 1) // 2), 0.1, dtype=dtype, requires_grad=True)
+    x = torch.ones(64, 25, dtype=dtype, requires_grad=True)
+    for to_rotation in (cayley, swap_network):
+        for bias in (None, torch.ones(25, dtype=dtype)):
+            _differentiate(rotate_blocks(x, to_rotation(parameters), bias, sectors, 1, 25))
+
+
+def _differentiate(out: Tensor) -> None:
+    out.sum().backward()
