@@ -47,7 +47,12 @@ PARTS = {
     "vectors": (VECTOR_SIZES, (N_VECTORS,), torch.float32, vectors, 1e-5),
 }
 OURS_BY_ANGLES = ("apply_layout auto", "apply_layout gates", "apply_layout compound")
-OURS_BY_MATRIX = ("compound_apply auto", "compound_apply modes", "compound_apply dense")
+OURS_BY_MATRIX = (
+    "compound_apply auto",
+    "compound_apply modes",
+    "compound_apply rotation",
+    "compound_apply dense",
+)
 FFSIM = ("ffsim kernel", "ffsim gates")
 # title: (part, rivals)
 TABLES = {

@@ -7,7 +7,8 @@ into our order of amplitudes, to be checked and not timed.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +18,12 @@ from torch import Tensor
 from qicircuits import Layout, apply_layout, compound_apply, compound_matrix, orthogonal_from_angles, pyramid, subsets
 from qicircuits.subsets import subset_array, subset_integers
 
-__all__ = ["LAYOUT_METHODS", "MATRIX_METHODS", "Problem", "Rival", "gradients", "our_products", "states", "vectors"]
+__all__ = ["Problem", "Rival", "gradients", "our_call", "our_methods", "states", "vectors"]
 
-LAYOUT_METHODS = ("auto", "gates", "compound")
-MATRIX_METHODS = ("auto", "modes", "dense")
 # A simulator of all 2^n amplitudes takes part up to these n: one call beyond takes minutes, or more than the memory.
 LARGEST = {"lightning.qubit": 24, "default.qubit": 20, "lightning adjoint": 20, "default.qubit backprop": 16}
-# No rival is asked to build a C_k of more bytes.
-LARGEST_COMPOUND = 2**30
+# The method "dense" is not asked to build a C_k of more bytes.
+LARGEST_COMPOUND = 2**29
 
 
 class Rival(NamedTuple):
@@ -64,33 +63,33 @@ class Problem:
         return torch.from_numpy(1.0 - 2.0 * occupied).to(self.x)
 
 
-def our_products(problem: Problem) -> dict[str, Rival]:
-    """Our methods on vectors, the circuit given by its angles or by its matrix; explicit ones where they serve."""
-    layout, order, x = problem.layout, problem.order, problem.x
-    chosen = {
-        f"apply_layout {method}": Rival(
-            lambda method=method: apply_layout(x, problem.angles, layout, order, method=method)
-        )
-        for method in LAYOUT_METHODS
-    } | {
-        f"compound_apply {method}": Rival(
-            lambda method=method: compound_apply(problem.matrix, x, order, method=method)
-        )
-        for method in MATRIX_METHODS
+def our_methods(problem: Problem) -> dict[str, list[str]]:
+    """The methods of our two functions that fit in the memory; one that serves no such order refuses when called."""
+    matrix_methods = ["auto", "modes", "rotation", "dense"]
+    if problem.x.element_size() * math.comb(problem.n, problem.order) ** 2 > LARGEST_COMPOUND:
+        matrix_methods.remove("dense")
+    return {"apply_layout": ["auto", "gates", "compound"], "compound_apply": matrix_methods}
+
+
+def our_call(problem: Problem, function: str, method: str) -> Tensor:
+    """One of our methods on the vectors, the circuit given by its angles or by its matrix."""
+    if function == "apply_layout":
+        return apply_layout(problem.x, problem.angles, problem.layout, problem.order, method=method)
+    return compound_apply(problem.matrix, problem.x, problem.order, method=method)
+
+
+def _our_products(problem: Problem) -> dict[str, Rival]:
+    return {
+        f"{function} {method}": Rival(partial(our_call, problem, function, method))
+        for function, methods in our_methods(problem).items()
+        for method in methods
     }
-    if order > 3:
-        del chosen["compound_apply modes"]
-    if x.element_size() * math.comb(problem.n, order) ** 2 > LARGEST_COMPOUND:
-        del chosen["compound_apply dense"]
-        if order > 3:
-            del chosen["apply_layout compound"]
-    return chosen
 
 
 def states(problem: Problem) -> Mapping[str, Callable[[], dict[str, Rival]]]:
     """One vector, through every simulator; each is built when it is called for."""
     return {
-        "ours": lambda: our_products(problem),
+        "ours": lambda: _our_products(problem),
         "ffsim": lambda: _ffsim(problem),
         "qibo": lambda: _qibo(problem),
         "lightning.qubit": lambda: _pennylane_state(problem, "lightning.qubit"),
@@ -120,18 +119,19 @@ def vectors(problem: Problem) -> Mapping[str, Callable[[], dict[str, Rival]]]:
         compound = compound_matrix(matrix, order)
         return {"C_k given": Rival(lambda: x @ compound.mT), "torch.linalg.det": Rival(determinants)}
 
-    return {"ours": lambda: our_products(problem), "dense": products}
+    return {"ours": lambda: _our_products(problem), "dense": products}
 
 
 def _our_gradients(problem: Problem) -> dict[str, Rival]:
-    angles, signs = problem.angles.clone().requires_grad_(), problem.signs()
+    trained = replace(problem, angles=problem.angles.clone().requires_grad_())
+    signs = problem.signs()
 
     def gradient(method: str) -> Tensor:
-        y = apply_layout(problem.x, angles, problem.layout, problem.order, method=method)
-        return torch.autograd.grad((signs * y * y).sum(), angles)[0]
+        y = our_call(trained, "apply_layout", method)
+        return torch.autograd.grad((signs * y * y).sum(), trained.angles)[0]
 
-    served = [name.split()[1] for name in our_products(problem) if name.startswith("apply_layout")]
-    return {f"apply_layout {method}": Rival(lambda method=method: gradient(method)) for method in served}
+    methods = our_methods(problem)["apply_layout"]
+    return {f"apply_layout {method}": Rival(partial(gradient, method)) for method in methods}
 
 
 def _ffsim(problem: Problem) -> dict[str, Rival]:
