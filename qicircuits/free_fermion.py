@@ -225,8 +225,8 @@ def sample(orbitals: Tensor, shots: int, *, generator: torch.Generator | None = 
         TypeError: V is not float32 or float64, or `shots` not an integer.
 
     Reference:
-        J. Hough, M. Krishnapur, Y. Peres and B. Virag, Probab. Surveys 3, 206 (2006), algorithm 18; by rejection:
-        S. Barthelme, N. Tremblay and P.-O. Amblard, arXiv:2210.17358.
+        J. Hough, M. Krishnapur, Y. Peres and B. Virág, Probab. Surveys 3, 206 (2006), algorithm 18; by rejection:
+        S. Barthelmé, N. Tremblay and P.-O. Amblard, arXiv:2210.17358.
 
     >>> sample(torch.eye(4)[:, 1:3], shots=2)
     tensor([[1, 2],

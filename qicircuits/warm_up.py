@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .checks import check_real
 from .engine.dispatch import rotate_blocks, rotates_blocks
+from .free_fermion import sample
 from .layouts import brickwork, round_robin
 from .orthogonal import cayley, swap_network
 from .subspace import apply_layout
@@ -42,6 +43,7 @@ def warm_up(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> d
         start = time.perf_counter()
         _run_circuits(dtype)
         _run_layers(dtype)
+        sample(torch.eye(2, dtype=dtype), 1)
         seconds[dtype] = time.perf_counter() - start
     return seconds
 

@@ -29,7 +29,7 @@ def reject_subsets(v: Tensor, seeds: Tensor) -> Tensor:
         The elements in the order in which they were drawn, shape (shots, k), int64.
 
     Reference:
-        S. Barthelme, N. Tremblay and P.-O. Amblard, arXiv:2210.17358.
+        S. Barthelmé, N. Tremblay and P.-O. Amblard, arXiv:2210.17358.
     """
     rows = v.contiguous().numpy()
     density = np.square(rows).sum(axis=1)

@@ -15,6 +15,7 @@ import torch
 from numba.core import event
 from qicircuits import apply_layout, brickwork, cayley, compound_apply, random_orthogonal, round_robin, warm_up
 from qicircuits.engine.dispatch import rotate_blocks
+from qicircuits.free_fermion import sample
 
 warm_up()
 with event.install_recorder("numba:compile") as recorder:
@@ -29,6 +30,7 @@ with event.install_recorder("numba:compile") as recorder:
         sectors = [(1, 0, 6), (3, 6, 26), (2, 26, 41)]
         x = torch.randn(3, 90, dtype=dtype)
         rotate_blocks(x, cayley(parameters), torch.ones(90, dtype=dtype), sectors, 2, 41).sum().backward()
+        sample(random_orthogonal(7, dtype=dtype)[:, :3], 20)
 assert not recorder.buffer, [event.data["dispatcher"] for _, event in recorder.buffer]
 """
     subprocess.run([sys.executable, "-c", program], check=True)
