@@ -3,25 +3,24 @@
 A vector of order 2 is the upper triangle of an antisymmetric X, and C_2(A) x that of A X A^T; a tile holds X as
 `size` times `size` rows, where size is n rounded up to whole BLOCKs. This is 1.5 n^3 fused multiplications and
 additions a vector, where the gates of the circuit take 2 n^3 instructions and pass the rows n times through the
-cache; measured, 2.5 to 3 times faster than the gates.
+cache; measured, 2.5 to 3 times faster than the gates. A vector of order 1 beside it is one column more of X in the
+first product, which counts for the rounding up to whole BLOCKs.
 
-`matrices` hold the A_i one after the other, padded with zeros to size times size, `matrix_step` apart (0 where
-all blocks share one).
+A bias is taken off while X is made of a tile, and added while the tile is made of the result.
 """
 
 import numpy as np
 
-from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_products, copy, multiply_block
+from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_products, copy, multiply_block, shift
 from .cpu_tiles import Flat, kernel, load_tile, store_tile
 
 __all__ = [
     "TILES_PER_FLUSH",
-    "copy_features",
+    "copy_spans",
     "flush",
-    "rotate_pairs",
-    "rotate_singles",
-    "tangent_pairs",
-    "tangent_singles",
+    "rotate_blocks",
+    "shift_features",
+    "unrotate_blocks",
 ]
 
 TILES_PER_FLUSH = 16
@@ -29,53 +28,35 @@ TILES_PER_FLUSH = 16
 
 
 @kernel()
-def copy_features(
-    x: Flat, token_step: int, feature_step: int, y: Flat, y_step: int, first: int, last: int, start: int, stop: int
+def copy_spans(
+    x: Flat, token_step: int, feature_step: int, y: Flat, y_step: int, first: int, last: int, edges: Flat
 ) -> None:
-    """y = x on the features start..stop-1 of the tokens first..last-1."""
+    """y = x on the features edges[0]..edges[1]-1, edges[2]..edges[3]-1 and so on of the tokens first..last-1."""
+    lanes = LANE_BYTES // y.itemsize
     for token in range(first, last):
-        for feature in range(start, stop):
-            y[token * y_step + feature] = x[token * token_step + feature * feature_step]
+        for span in range(0, edges.size, 2):
+            start, stop = edges[span], edges[span + 1]
+            origin, target = token * token_step, token * y_step
+            if feature_step == 1:
+                while start + lanes <= stop:
+                    copy(y, target + start, x, origin + start, y.dtype.type(1))
+                    start += lanes
+            for feature in range(start, stop):
+                y[target + feature] = x[origin + feature * feature_step]
 
 
 @kernel()
-def rotate_singles(
-    x: Flat,
-    token_step: int,
-    feature_step: int,
-    y: Flat,
-    y_step: int,
-    first: int,
-    last: int,
-    start: int,
-    block_size: int,
-    n_blocks: int,
-    matrices: Flat,
-    matrix_step: int,
-    n: int,
-    size: int,
-    tile: Flat,
-    product: Flat,
+def shift_features(
+    x: Flat, token_step: int, feature_step: int, y: Flat, y_step: int, count: int, bias: Flat, sign: int
 ) -> None:
-    """y = A_i x on the n features from `start` of every block; tile, product: size times BLOCK registers."""
-    lanes = LANE_BYTES // tile.itemsize
-    width = BLOCK * lanes
-    for block in range(n_blocks):
-        begin = start + block * block_size
-        a = matrices[block * matrix_step : block * matrix_step + size * size]
-        if _is_identity(a, n, size):
-            copy_features(x, token_step, feature_step, y, y_step, first, last, begin, begin + n)
-            continue
-        for token in range(first, last, width):
-            count = min(width, last - token)
-            load_tile(tile, width, x, token_step, feature_step, token, count, begin, n)
-            for row in range(0, size, BLOCK):
-                multiply_block(product, row * width, width, lanes, a, row * size, size, tile, 0, lanes, width, n)
-            store_tile(y, y_step, product, width, token, count, begin, n)
+    """y = x + sign bias on the first bias.size features of the first `count` tokens."""
+    for token in range(count):
+        for i in range(bias.size):
+            y[token * y_step + i] = x[token * token_step + i * feature_step] + sign * bias[i]
 
 
 @kernel()
-def rotate_pairs(
+def rotate_blocks(
     x: Flat,
     token_step: int,
     feature_step: int,
@@ -83,187 +64,308 @@ def rotate_pairs(
     y_step: int,
     first: int,
     last: int,
-    start: int,
+    blocks: Flat,
     block_size: int,
-    n_blocks: int,
+    single: int,
+    pair: int,
+    bias: Flat,
     matrices: Flat,
-    matrix_step: int,
     n: int,
     size: int,
     tile: Flat,
     tensor: Flat,
     product: Flat,
 ) -> None:
-    """y = C_2(A_i) x on the n(n-1)/2 features from `start` of every block.
+    """y = R (x - bias) + bias on the sectors of order 1 and 2 of the given blocks.
 
-    tile: n(n-1)/2 registers; tensor, product: size^2 registers, tensor zero in its padding.
+    single, pair: where the sectors start in a block, -1 for one that is not there; matrices: the A_i, or one for all
+    blocks, a row each, padded with zeros to size times size; tile to product as `engine.cpu_rotation` makes them.
     """
-    lanes = LANE_BYTES // tile.itemsize
-    dim = n * (n - 1) // 2
-    line = size * lanes
-    for block in range(n_blocks):
-        begin = start + block * block_size
-        a = matrices[block * matrix_step : block * matrix_step + size * size]
-        if _is_identity(a, n, size):
-            copy_features(x, token_step, feature_step, y, y_step, first, last, begin, begin + dim)
-            continue
-        for token in range(first, last, lanes):
-            count = min(lanes, last - token)
-            load_tile(tile, lanes, x, token_step, feature_step, token, count, begin, dim)
-            _unfold(tensor, tile, n, size)
-            for j in range(0, size, BLOCK):
-                for i in range(0, size, BLOCK):
-                    multiply_block(
-                        product,
-                        i * line + j * lanes,
-                        line,
-                        lanes,
-                        a,
-                        i * size,
-                        size,
-                        tensor,
-                        j * lanes,
-                        lanes,
-                        line,
-                        n,
-                    )
-            # Only the blocks of the upper triangle; what they write below it is unfolded over.
-            for i in range(0, size, BLOCK):
-                for j in range(i, size, BLOCK):
-                    multiply_block(
-                        tensor,
-                        i * line + j * lanes,
-                        lanes,
-                        line,
-                        a,
-                        j * size,
-                        size,
-                        product,
-                        i * line,
-                        line,
-                        lanes,
-                        n,
-                    )
-            _fold(tile, tensor, n, size)
-            store_tile(y, y_step, tile, lanes, token, count, begin, dim)
+    for block in blocks:
+        a = matrices[block if len(matrices) > 1 else 0]
+        _rotate_block(
+            x,
+            token_step,
+            feature_step,
+            y,
+            y_step,
+            first,
+            last,
+            block * block_size,
+            single,
+            pair,
+            bias,
+            a,
+            n,
+            size,
+            tile,
+            tensor,
+            product,
+        )
 
 
 @kernel()
-def tangent_singles(
+def unrotate_blocks(
     grad: Flat,
     grad_token_step: int,
     grad_feature_step: int,
     y: Flat,
     y_token_step: int,
     y_feature_step: int,
+    grad_x: Flat,
+    grad_x_step: int,
     first: int,
     last: int,
-    start: int,
+    is_identity: Flat,
     block_size: int,
-    n_blocks: int,
-    n: int,
-    size: int,
-    adjoint: Flat,
-    state: Flat,
-    sums: Flat,
-    tangents: Flat,
-    tangent_step: int,
-) -> None:
-    """tangents_i += sum over tokens of grad y^T on the n features from `start` of every block, in float64."""
-    lanes = LANE_BYTES // state.itemsize
-    width = BLOCK * lanes
-    for block in range(n_blocks):
-        begin = start + block * block_size
-        tangent = tangents[block * tangent_step : block * tangent_step + size * size]
-        for token in range(first, last, width):
-            count = min(width, last - token)
-            load_tile(adjoint, width, grad, grad_token_step, grad_feature_step, token, count, begin, n)
-            load_tile(state, width, y, y_token_step, y_feature_step, token, count, begin, n)
-            for i in range(0, size, BLOCK):
-                for j in range(0, size, BLOCK):
-                    at = (i * size + j) * lanes
-                    accumulate_products(
-                        sums, at, size * lanes, adjoint, i * width, width, state, j * width, width, lanes, BLOCK
-                    )
-            if (token - first) // width % TILES_PER_FLUSH == TILES_PER_FLUSH - 1 or token + width >= last:
-                flush(sums, tangent, lanes)
-
-
-@kernel()
-def tangent_pairs(
-    grad: Flat,
-    grad_token_step: int,
-    grad_feature_step: int,
-    y: Flat,
-    y_token_step: int,
-    y_feature_step: int,
-    first: int,
-    last: int,
-    start: int,
-    block_size: int,
-    n_blocks: int,
+    single: int,
+    pair: int,
+    bias: Flat,
+    inverses: Flat,
     n: int,
     size: int,
     tile: Flat,
     adjoint: Flat,
     state: Flat,
+    product: Flat,
     sums: Flat,
     tangents: Flat,
-    tangent_step: int,
 ) -> None:
-    """tangents_i += sum over tokens of G Y^T, the antisymmetric matrices of grad and y in every block."""
-    lanes = LANE_BYTES // state.itemsize
-    dim = n * (n - 1) // 2
+    """grad_x = R^T grad, and tangents_i += sum over tokens of grad (y - bias)^T, order by order, in float64.
+
+    inverses: the A_i^T; the other arguments as those of `rotate_blocks`. Where A_i = I, grad_x is not written.
+    """
+    zeros = np.zeros_like(bias)
+    for block in range(is_identity.size):
+        matrix = block if len(inverses) > 1 else 0
+        _unrotate_block(
+            grad,
+            grad_token_step,
+            grad_feature_step,
+            y,
+            y_token_step,
+            y_feature_step,
+            grad_x,
+            grad_x_step,
+            first,
+            last,
+            block * block_size,
+            single,
+            pair,
+            bias,
+            zeros,
+            inverses[matrix],
+            is_identity[block],
+            n,
+            size,
+            tile,
+            adjoint,
+            state,
+            product,
+            sums,
+            tangents[matrix],
+        )
+
+
+@kernel()
+def _rotate_block(
+    x: Flat,
+    token_step: int,
+    feature_step: int,
+    y: Flat,
+    y_step: int,
+    first: int,
+    last: int,
+    begin: int,
+    single: int,
+    pair: int,
+    bias: Flat,
+    a: Flat,
+    n: int,
+    size: int,
+    tile: Flat,
+    tensor: Flat,
+    product: Flat,
+) -> None:
+    lanes = LANE_BYTES // tile.itemsize
+    width = lanes if pair >= 0 else BLOCK * lanes
+    for token in range(first, last, width):
+        count = min(width, last - token)
+        if pair >= 0:
+            _load_tensor(tensor, x, token_step, feature_step, token, count, begin, single, pair, bias, n, size, tile)
+            _rotate_tensor(tensor, product, a, single, n, size)
+            _store_tensor(y, y_step, token, count, begin, single, pair, bias, tensor, product, n, size, tile)
+        else:
+            load_tile(tile, width, x, token_step, feature_step, token, count, begin + single, n)
+            _shift_rows(tile, width, bias, begin + single, n, -1)
+            for row in range(0, n, BLOCK):
+                multiply_block(product, row * width, width, lanes, a, row * size, size, tile, 0, lanes, width, n)
+            _shift_rows(product, width, bias, begin + single, n, 1)
+            store_tile(y, y_step, product, width, token, count, begin + single, n)
+
+
+@kernel()
+def _unrotate_block(
+    grad: Flat,
+    grad_token_step: int,
+    grad_feature_step: int,
+    y: Flat,
+    y_token_step: int,
+    y_feature_step: int,
+    grad_x: Flat,
+    grad_x_step: int,
+    first: int,
+    last: int,
+    begin: int,
+    single: int,
+    pair: int,
+    bias: Flat,
+    zeros: Flat,
+    inverse: Flat,
+    is_identity: bool,
+    n: int,
+    size: int,
+    tile: Flat,
+    adjoint: Flat,
+    state: Flat,
+    product: Flat,
+    sums: Flat,
+    tangent: Flat,
+) -> None:
+    lanes = LANE_BYTES // tile.itemsize
+    width = lanes if pair >= 0 else BLOCK * lanes
     line = size * lanes
-    for block in range(n_blocks):
-        begin = start + block * block_size
-        tangent = tangents[block * tangent_step : block * tangent_step + size * size]
-        for token in range(first, last, lanes):
-            count = min(lanes, last - token)
-            load_tile(tile, lanes, grad, grad_token_step, grad_feature_step, token, count, begin, dim)
-            _unfold(adjoint, tile, n, size)
-            load_tile(tile, lanes, y, y_token_step, y_feature_step, token, count, begin, dim)
-            _unfold(state, tile, n, size)
-            for i in range(0, size, BLOCK):
-                for j in range(0, size, BLOCK):
+    columns = n + 1 if single >= 0 else n
+    for token in range(first, last, width):
+        count = min(width, last - token)
+        if pair >= 0:
+            source = token, count, begin, single, pair
+            _load_tensor(adjoint, grad, grad_token_step, grad_feature_step, *source, zeros, n, size, tile)
+            _load_tensor(state, y, y_token_step, y_feature_step, *source, bias, n, size, tile)
+            for i in range(0, n, BLOCK):
+                for j in range(0, n, BLOCK):
                     at = i * line + j * lanes
-                    accumulate_products(sums, at, line, adjoint, i * line, line, state, j * line, line, lanes, n)
-            if (token - first) // lanes % TILES_PER_FLUSH == TILES_PER_FLUSH - 1 or token + lanes >= last:
-                flush(sums, tangent, lanes)
+                    accumulate_products(
+                        sums, at, line, adjoint, i * line, line, state, j * line, line, lanes, columns
+                    )
+        else:
+            load_tile(adjoint, width, grad, grad_token_step, grad_feature_step, token, count, begin + single, n)
+            load_tile(state, width, y, y_token_step, y_feature_step, token, count, begin + single, n)
+            _shift_rows(state, width, bias, begin + single, n, -1)
+            for i in range(0, n, BLOCK):
+                for j in range(0, n, BLOCK):
+                    at = i * line + j * lanes
+                    accumulate_products(
+                        sums, at, line, adjoint, i * width, width, state, j * width, width, lanes, BLOCK
+                    )
+        if (token - first) // width % TILES_PER_FLUSH == TILES_PER_FLUSH - 1 or token + width >= last:
+            flush(sums, tangent, lanes)
+        if is_identity:
+            continue
+        if pair >= 0:
+            _rotate_tensor(adjoint, product, inverse, single, n, size)
+            _store_tensor(
+                grad_x, grad_x_step, token, count, begin, single, pair, zeros, adjoint, product, n, size, tile
+            )
+        else:
+            for row in range(0, n, BLOCK):
+                multiply_block(
+                    product, row * width, width, lanes, inverse, row * size, size, adjoint, 0, lanes, width, n
+                )
+            store_tile(grad_x, grad_x_step, product, width, token, count, begin + single, n)
 
 
 @kernel()
-def _is_identity(a: Flat, n: int, size: int) -> bool:
-    for i in range(n):
-        for j in range(n):
-            if a[i * size + j] != (1 if i == j else 0):
-                return False
-    return True
+def _rotate_tensor(tensor: Flat, product: Flat, a: Flat, single: int, n: int, size: int) -> None:
+    """The upper triangle of A X A^T in the place of X; `product` keeps A [X | x], x being column n."""
+    lanes = LANE_BYTES // tensor.itemsize
+    line = size * lanes
+    columns = n + 1 if single >= 0 else n
+    for j in range(0, columns, BLOCK):
+        for i in range(0, n, BLOCK):
+            multiply_block(
+                product, i * line + j * lanes, line, lanes, a, i * size, size, tensor, j * lanes, lanes, line, n
+            )
+    # Only the blocks of the upper triangle; what they write below it is unfolded over.
+    for i in range(0, n, BLOCK):
+        for j in range(i, n, BLOCK):
+            multiply_block(
+                tensor, i * line + j * lanes, lanes, line, a, j * size, size, product, i * line, line, lanes, n
+            )
 
 
 @kernel()
-def _unfold(tensor: Flat, tile: Flat, n: int, size: int) -> None:
-    """The antisymmetric X from its upper triangle; rows and columns beyond n are left alone."""
+def _load_tensor(
+    tensor: Flat,
+    x: Flat,
+    token_step: int,
+    feature_step: int,
+    token: int,
+    count: int,
+    begin: int,
+    single: int,
+    pair: int,
+    bias: Flat,
+    n: int,
+    size: int,
+    tile: Flat,
+) -> None:
+    """The antisymmetric X of x - bias, and its vector of order 1 as column n; what is beyond is left alone."""
     lanes = LANE_BYTES // tile.itemsize
     one = tile.dtype.type(1)
+    if single >= 0:
+        load_tile(tile, lanes, x, token_step, feature_step, token, count, begin + single, n)
+        for i in range(n):
+            shift(tensor, (i * size + n) * lanes, tile, i * lanes, one, -bias[begin + single + i])
+    load_tile(tile, lanes, x, token_step, feature_step, token, count, begin + pair, n * (n - 1) // 2)
     feature = 0
     for i in range(n):
         tensor[(i * size + i) * lanes : (i * size + i + 1) * lanes] = 0
         for j in range(i + 1, n):
-            copy(tensor, (i * size + j) * lanes, tile, feature * lanes, one)
-            copy(tensor, (j * size + i) * lanes, tile, feature * lanes, -one)
+            offset = bias[begin + pair + feature]
+            shift(tensor, (i * size + j) * lanes, tile, feature * lanes, one, -offset)
+            shift(tensor, (j * size + i) * lanes, tile, feature * lanes, -one, offset)
             feature += 1
 
 
 @kernel()
-def _fold(tile: Flat, tensor: Flat, n: int, size: int) -> None:
-    """The inverse of `_unfold`."""
+def _store_tensor(
+    y: Flat,
+    y_step: int,
+    token: int,
+    count: int,
+    begin: int,
+    single: int,
+    pair: int,
+    bias: Flat,
+    tensor: Flat,
+    product: Flat,
+    n: int,
+    size: int,
+    tile: Flat,
+) -> None:
+    """The inverse of `_load_tensor`, after `_rotate_tensor`."""
     lanes = LANE_BYTES // tile.itemsize
+    one = tile.dtype.type(1)
+    if single >= 0:
+        for i in range(n):
+            shift(tile, i * lanes, product, (i * size + n) * lanes, one, bias[begin + single + i])
+        store_tile(y, y_step, tile, lanes, token, count, begin + single, n)
     feature = 0
     for i in range(n):
         for j in range(i + 1, n):
-            copy(tile, feature * lanes, tensor, (i * size + j) * lanes, tile.dtype.type(1))
+            shift(tile, feature * lanes, tensor, (i * size + j) * lanes, one, bias[begin + pair + feature])
             feature += 1
+    store_tile(y, y_step, tile, lanes, token, count, begin + pair, feature)
+
+
+@kernel()
+def _shift_rows(tile: Flat, width: int, bias: Flat, start: int, rows: int, sign: int) -> None:
+    """Add the bias, or take it off, row by row."""
+    lanes = LANE_BYTES // tile.itemsize
+    for i in range(rows):
+        for at in range(i * width, (i + 1) * width, lanes):
+            shift(tile, at, tile, at, tile.dtype.type(1), tile.dtype.type(sign) * bias[start + i])
 
 
 @kernel(reorder_sums=True)

@@ -22,6 +22,7 @@ __all__ = [
     "copy",
     "multiply_block",
     "rotate",
+    "shift",
     "square_multiplier",
     "transpose",
     "unrotate",
@@ -84,6 +85,20 @@ def copy(typing: Any, target: Any, to: Any, source: Any, start: Any, sign: Any) 
         return context.get_dummy_value()
 
     return types.void(target, types.intp, source, types.intp, source.dtype), generate
+
+
+@intrinsic
+def shift(typing: Any, target: Any, to: Any, source: Any, start: Any, sign: Any, offset: Any) -> tuple[Any, _Codegen]:
+    """target[to] = sign source[start] + offset."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target = _Rows(context, builder, signature.args[0], args[0])
+        source = _Rows(context, builder, signature.args[2], args[2])
+        signed = builder.fmul(source.splat(args[4]), source.load(args[3]))
+        target.store(args[1], builder.fadd(signed, source.splat(args[5])))
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp, source.dtype, source.dtype), generate
 
 
 @intrinsic

@@ -1,5 +1,6 @@
 """The rotation of a whole layer on the CPU: C_k(A_i) on every sector of every block, as one operator."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cpu_compound import copy_features, rotate_pairs, rotate_singles, tangent_pairs, tangent_singles
+from .cpu_compound import copy_spans, rotate_blocks, shift_features, unrotate_blocks
 from .cpu_lanes import BLOCK
 from .cpu_tangents import tangent_rows, tangent_sector
 from .cpu_tiles import Flat, flat_rows, in_chunks, lanes, scratch, tile_width
@@ -20,7 +21,7 @@ __all__ = ["rotate_sectors", "rotate_sectors_backward"]
 def rotate_sectors(
     x: Tensor, matrices: Tensor, bias: Tensor | None, sectors: list[int], n_blocks: int, block_size: int
 ) -> Tensor:
-    r"""x + (R v - v) with v = x - bias, or R x without a bias, to the last bit x where A_i = I; A_i in SO(n),
+    r"""y = R (x - bias) + bias, or R x without a bias, for A_i in SO(n); to the last bit x in a block with A_i = I,
 
         R = ⊕_i [ ⊕_k C_k(A_i) ⊕ I_pad ] ⊕ I.
 
@@ -47,11 +48,10 @@ def rotate_sectors(
     Returns:
         y, shape and dtype of x, contiguous; computed in the dtype of `matrices`, and rounded once.
     """
-    wide = x.to(matrices.dtype)
-    v = wide if bias is None else wide - bias
-    out = torch.empty(v.shape, dtype=v.dtype)
-    _Layer(matrices, sectors, n_blocks, block_size, v.shape).rotate(flat_rows(v), out.view(-1).numpy())
-    return out.to(x.dtype) if bias is None else (wide + (out - v)).to(x.dtype)
+    out = torch.empty(x.shape, dtype=matrices.dtype)
+    layer = _Layer(matrices, bias, sectors, n_blocks, block_size, x.shape)
+    layer.rotate(flat_rows(x.to(matrices.dtype)), out.view(-1).numpy())
+    return out.to(x.dtype)
 
 
 @torch.library.custom_op("qicircuits::rotate_sectors_backward", mutates_args=(), device_types="cpu")
@@ -66,10 +66,9 @@ def rotate_sectors_backward(
 ) -> tuple[Tensor, Tensor]:
     """The gradients of x, in its dtype, and of A, in its own."""
     grad_x = torch.empty(out.shape, dtype=matrices.dtype)
-    w = out.to(matrices.dtype)
-    adjoint, state = flat_rows(grad.to(matrices.dtype)), flat_rows(w if bias is None else w - bias)
-    _Layer(matrices.mT, sectors, n_blocks, block_size, out.shape).rotate(adjoint, grad_x.view(-1).numpy())
-    m = torch.from_numpy(_Layer(matrices, sectors, n_blocks, block_size, out.shape).tangents(adjoint, state))
+    layer = _Layer(matrices, bias, sectors, n_blocks, block_size, out.shape)
+    vectors = (flat_rows(tensor.to(matrices.dtype)) for tensor in (grad, out))
+    m = torch.from_numpy(layer.unrotate(*vectors, grad_x.view(-1).numpy()))
     grad_matrices = 0.5 * (m - m.mT) @ matrices.double()
     return grad_x.to(out.dtype), grad_matrices.to(matrices.dtype)
 
@@ -110,112 +109,158 @@ rotate_sectors.register_autograd(_differentiate, setup_context=_setup_context)
 
 _Vectors = tuple[Flat, int, int]
 
+# Where a bias needs passes of its own, above order 2, they follow each other on so many tokens, in the cache.
+_TOKENS_IN_PART = 256
+
 
 class _Layer:
     """One application of the kernels: where the sectors lie, and the matrices as the kernels want them."""
 
     def __init__(
-        self, matrices: Tensor, sectors: list[int], n_blocks: int, block_size: int, shape: torch.Size
+        self,
+        matrices: Tensor,
+        bias: Tensor | None,
+        sectors: list[int],
+        n_blocks: int,
+        block_size: int,
+        shape: torch.Size,
     ) -> None:
         self.matrices = matrices.detach()
         self.sectors = list(zip(sectors[::3], sectors[1::3], sectors[2::3], strict=True))
         self.n_blocks, self.block_size = n_blocks, block_size
         self.tokens, self.features = shape
-        self.n = matrices.shape[-1]
-        self.size = -(-self.n // BLOCK) * BLOCK
-        self.padded = matrices.new_zeros(len(matrices), self.size, self.size)
-        self.padded[:, : self.n, : self.n] = self.matrices
-        self.step = self.size**2 if len(matrices) > 1 else 0
-        self.lanes = lanes(matrices.dtype)
+        self.n, self.lanes = matrices.shape[-1], lanes(matrices.dtype)
         self.width = 4 * self.lanes  # the widest tile of the kernels: chunks are made of whole ones
+        starts = {order: start for order, start, _ in self.sectors}
+        self.single, self.pair = starts.get(1, -1), starts.get(2, -1)
+        # Beside order 2 there is a column for order 1.
+        self.size = -(-(self.n + (self.single >= 0 and self.pair >= 0)) // BLOCK) * BLOCK
+        self.has_products = max(self.single, self.pair) >= 0
+        identity = torch.eye(self.n, dtype=matrices.dtype)
+        self.is_identity = (self.matrices == identity).flatten(1).all(1).expand(n_blocks).numpy().copy()
+        self.turned = np.flatnonzero(~self.is_identity)
+        self.has_bias = bias is not None
+        bias = matrices.new_zeros(self.features) if bias is None else bias.detach().to(matrices.dtype)
+        self.bias: Flat = bias.contiguous().numpy()
 
     def rotate(self, x: _Vectors, y: Flat) -> None:
-        a = self.padded.view(-1).numpy()
-        windows = {order: self._windows(order) for order, _, _ in self.sectors if order > 2}
+        """y = R (x - bias) + bias."""
+        a, windows = self._padded(self.matrices), self._windows(self.matrices)
 
         def work(first: int, last: int) -> None:
             tokens = first, last
-            for start, stop in self._gaps():
-                copy_features(*x, y, self.features, *tokens, start, stop)
-            for order, start, stop in self.sectors:
-                blocks = start, self.block_size, self.n_blocks
-                if order == 1:
-                    tiles = [scratch(self.size * BLOCK * self.lanes, y) for _ in range(2)]
-                    rotate_singles(*x, y, self.features, *tokens, *blocks, a, self.step, self.n, self.size, *tiles)
-                elif order == 2:
-                    rows = (stop - start, self.size**2, self.size**2)
-                    tiles = [scratch(count * self.lanes, y) for count in rows]
-                    rotate_pairs(*x, y, self.features, *tokens, *blocks, a, self.step, self.n, self.size, *tiles)
-                else:
-                    self._rotate_windows(x, y, tokens, (order, start, stop), windows[order])
+            copy_spans(*x, y, self.features, *tokens, self._unturned())
+            if self.has_products:
+                rotate_blocks(
+                    *(*x, y, self.features, *tokens, self.turned, self.block_size, self.single, self.pair, self.bias),
+                    *(a, self.n, self.size, *self._tiles(2)),
+                )
+            self._rotate_windows(x, y, tokens, windows, self.has_bias)
 
         in_chunks(work, self.tokens, self.width)
 
-    def tangents(self, grad: _Vectors, y: _Vectors) -> NDArray[np.float64]:
-        """M of every A, shape of `matrices`."""
+    def unrotate(self, grad: _Vectors, y: _Vectors, grad_x: Flat) -> NDArray[np.float64]:
+        """grad_x = R^T grad; returns M of every A, shape of `matrices`."""
+        inverse, windows = self._padded(self.matrices.mT), self._windows(self.matrices.mT)
 
         def work(first: int, last: int) -> Flat:
-            sums = np.zeros(self.padded.numel())
             tokens = first, last
-            for order, start, stop in self.sectors:
-                blocks = start, self.block_size, self.n_blocks
-                like = y[0]
-                lane_sums = scratch(self.size**2 * self.lanes, like)
-                if order == 1:
-                    tiles = [scratch(self.size * BLOCK * self.lanes, like) for _ in range(2)]
-                    tangent_singles(
-                        *(*grad, *y, *tokens, *blocks, self.n, self.size),
-                        *(*tiles, lane_sums, sums, self.step),
-                    )
-                elif order == 2:
-                    rows = (stop - start, self.size**2, self.size**2)
-                    tiles = [scratch(count * self.lanes, like) for count in rows]
-                    tangent_pairs(
-                        *(*grad, *y, *tokens, *blocks, self.n, self.size),
-                        *(*tiles, lane_sums, sums, self.step),
-                    )
-                else:
-                    self._overlaps(grad, y, tokens, order, start, stop, sums)
+            sums = np.zeros((len(self.matrices), self.size**2))
+            copy_spans(*grad, grad_x, self.features, *tokens, self._unturned())
+            if self.has_products:
+                lane_sums = self._scratch(self.size**2 * self.lanes)
+                unrotate_blocks(
+                    *(*grad, *y, grad_x, self.features, *tokens, self.is_identity, self.block_size),
+                    *(self.single, self.pair, self.bias, inverse, self.n, self.size),
+                    *(*self._tiles(3), lane_sums, sums),
+                )
+            self._add_tangents(grad, y, tokens, sums)
+            self._rotate_windows(grad, grad_x, tokens, windows, has_bias=False)
             return sums
 
         sums = np.sum(in_chunks(work, self.tokens, self.width), axis=0)
-        return sums.reshape(self.padded.shape)[:, : self.n, : self.n]
+        return sums.reshape(-1, self.size, self.size)[:, : self.n, : self.n]
 
-    def _gaps(self) -> list[tuple[int, int]]:
-        """The features that no sector covers, as (start, stop)."""
-        taken = [
-            (block * self.block_size + start, block * self.block_size + stop)
-            for block in range(self.n_blocks)
+    def _padded(self, matrices: Tensor) -> Flat:
+        padded = matrices.new_zeros(len(matrices), self.size, self.size)
+        padded[:, : self.n, : self.n] = matrices
+        return padded.flatten(1).numpy()
+
+    def _unturned(self) -> NDArray[np.int64]:
+        """Starts and stops of the features that no rotation but the identity reaches."""
+        edges = [
+            block * self.block_size + edge
+            for block in self.turned.tolist()
             for _, start, stop in sorted(self.sectors, key=lambda sector: sector[1])
+            for edge in (start, stop)
         ]
-        edges = [0, *(edge for span in taken for edge in span), self.features]
-        return [(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
+        return np.array([0, *edges, self.features], np.int64)
 
-    def _windows(self, order: int) -> list[Windows]:
-        """The windows of each A."""
-        dtype = self.padded.numpy().dtype
-        return [factor_windows(a, order, dtype) for a in self.matrices.double().contiguous().numpy()]
+    def _scratch(self, count: int) -> Flat:
+        return scratch(count, self.bias)
+
+    def _tiles(self, tensors: int) -> list[Flat]:
+        """A tile of a sector, and tensors: of order 2, or for order 1 alone tiles of the widest kind."""
+        if self.pair < 0:
+            return [self._scratch(self.size * self.width) for _ in range(tensors + 1)]
+        rows = max(self.n, self.n * (self.n - 1) // 2)
+        return [self._scratch(count * self.lanes) for count in (rows, *[self.size**2] * tensors)]
+
+    def _windows(self, matrices: Tensor) -> dict[int, list[Windows]]:
+        """The windows of each A, for every order above 2."""
+        orders = [order for order, _, _ in self.sectors if order > 2]
+        arrays = matrices.double().contiguous().numpy() if orders else ()
+        return {order: [factor_windows(a, order, self.bias.dtype) for a in arrays] for order in orders}
 
     def _rotate_windows(
-        self, x: _Vectors, y: Flat, tokens: tuple[int, int], sector: tuple[int, int, int], windows: list[Windows]
+        self, x: _Vectors, y: Flat, tokens: tuple[int, int], windows: dict[int, list[Windows]], has_bias: bool
     ) -> None:
-        order, start, stop = sector
-        dim = stop - start
-        rows = window_rows(self.n, order)
-        width = tile_width(dim, self.padded.dtype)
-        tile = scratch(dim * width, y)
-        for block in range(self.n_blocks):
-            begin = start + block * self.block_size
-            source, own = x[0][begin * x[2] :], windows[block if self.step else 0]
-            rotate_windows(source, *x[1:], y[begin:], self.features, dim, *tokens, tile, width, *own, *rows)
+        """y = R (x - bias) + bias on the sectors above order 2."""
+        for order, start, stop in self.sectors:
+            if order <= 2:
+                continue
+            dim, rows = stop - start, window_rows(self.n, order)
+            width = tile_width(dim, self.matrices.dtype)
+            tile = self._scratch(dim * width)
+            for (first, last), block in itertools.product(self._parts(tokens, has_bias), self.turned.tolist()):
+                begin, own = start + block * self.block_size, windows[order][self._matrix(block)]
+                source = _from(x, first, begin)
+                target = y[first * self.features + begin :], self.features, 1
+                bias = self.bias[begin : begin + dim]
+                if has_bias:
+                    shift_features(*source, *target[:2], last - first, bias, -1)
+                    source = target
+                rotate_windows(*source, *target[:2], dim, 0, last - first, tile, width, *own, *rows)
+                if has_bias:
+                    shift_features(*target, *target[:2], last - first, bias, 1)
 
-    def _overlaps(
-        self, grad: _Vectors, y: _Vectors, tokens: tuple[int, int], order: int, start: int, stop: int, sums: Flat
-    ) -> None:
-        dim = stop - start
-        rows = tangent_rows(self.n, order, self.size)
-        tiles = [scratch(count * self.lanes, y[0]) for count in (2 * dim + 1, 2 * dim + 1, self.size**2)]
-        for block in range(self.n_blocks):
-            begin = start + block * self.block_size
-            own = sums[block * self.step : block * self.step + self.size**2]
-            tangent_sector(*grad, *y, *tokens, begin, dim, rows, self.size, *tiles, own)
+    def _add_tangents(self, grad: _Vectors, y: _Vectors, tokens: tuple[int, int], sums: NDArray[np.float64]) -> None:
+        """Add M of the sectors above order 2."""
+        for order, start, stop in self.sectors:
+            if order <= 2:
+                continue
+            dim, rows = stop - start, tangent_rows(self.n, order, self.size)
+            tiles = [self._scratch(count * self.lanes) for count in (2 * dim + 1, 2 * dim + 1, self.size**2)]
+            stage = self._scratch(_TOKENS_IN_PART * dim), dim, 1
+            for (first, last), block in itertools.product(self._parts(tokens, self.has_bias), range(self.n_blocks)):
+                begin, own = start + block * self.block_size, sums[self._matrix(block)]
+                state = _from(y, first, begin)
+                if self.has_bias:
+                    shift_features(*state, *stage[:2], last - first, self.bias[begin : begin + dim], -1)
+                    state = stage
+                tangent_sector(
+                    *_from(grad, first, begin), *state, 0, last - first, 0, dim, rows, self.size, *tiles, own
+                )
+
+    def _parts(self, tokens: tuple[int, int], has_bias: bool) -> list[tuple[int, int]]:
+        first, last = tokens
+        step = _TOKENS_IN_PART if has_bias else max(1, last - first)
+        return [(start, min(start + step, last)) for start in range(first, last, step)]
+
+    def _matrix(self, block: int) -> int:
+        return block if len(self.matrices) > 1 else 0
+
+
+def _from(vectors: _Vectors, token: int, feature: int) -> _Vectors:
+    numbers, token_step, feature_step = vectors
+    return numbers[token * token_step + feature * feature_step :], token_step, feature_step

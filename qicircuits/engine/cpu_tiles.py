@@ -106,6 +106,9 @@ def load_tile(
             whole = dim // lanes * lanes
             for i in range(0, whole, lanes):
                 transpose(tile, i * width + j, width, x, origin + i, token_step)
+            if 0 < whole < dim:  # a square that overlaps the last one is faster than single numbers
+                transpose(tile, (dim - lanes) * width + j, width, x, origin + dim - lanes, token_step)
+                whole = dim
         for i in range(whole, dim):
             for t in range(present):
                 tile[i * width + j + t] = x[origin + t * token_step + i * feature_step]
@@ -125,6 +128,9 @@ def store_tile(
         whole = dim // lanes * lanes if present == lanes else 0
         for i in range(0, whole, lanes):
             transpose(y, origin + i, token_step, tile, i * width + j, width)
+        if 0 < whole < dim:
+            transpose(y, origin + dim - lanes, token_step, tile, (dim - lanes) * width + j, width)
+            whole = dim
         for t in range(present):
             for i in range(whole, dim):
                 y[origin + t * token_step + i] = tile[i * width + j + t]

@@ -179,6 +179,29 @@ def test_zero_parameters_change_no_bit(plan, to_rotation, dtype):
     assert out.numpy().tobytes() == x.numpy().tobytes()
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_a_bias_is_not_rotated(plan, dtype):
+    features, n, *where, count = plan
+    x, parameters = torch.randn(21, features, dtype=dtype), torch.randn(count, n * (n - 1) // 2, dtype=dtype)
+    parameters[0] = 0  # a block that does not turn, among others that do
+    bias = torch.randn(features, dtype=dtype)
+
+    def inside(x, p, b):
+        return rotate_sectors(x, cayley(p), b, list(where[0]), *where[1:])
+
+    def around(x, p, b):
+        return slow_rotation(x - b, cayley(p), None, list(where[0]), *where[1:]) + b
+
+    for actual, expected in zip(
+        with_gradients(inside, x, parameters, bias), with_gradients(around, x, parameters, bias), strict=True
+    ):
+        assert_close(actual, expected)
+    block = list(where[0])[2]
+    assert count == 1 or inside(x, parameters, bias)[:, :block].equal(x[:, :block])
+    assert inside(x, torch.zeros_like(parameters), bias).equal(x)
+
+
 def test_built_by_rotating_unit_vectors_it_is_orthogonal():
     for features, n, *where, count in PLANS:
         matrices = random_orthogonal(n, batch_shape=(count,))
@@ -279,7 +302,8 @@ def test_operators_pass_the_checks_of_torch():
     torch.library.opcheck(sweep_tokens, (x, angles, gate_lists(layout)[0], 5, 2, True))
     matrices = random_orthogonal(5, batch_shape=(2,)).requires_grad_()
     x = torch.randn(3, 60, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(rotate_sectors, (x, matrices, None, list(PLANS[-1][2]), 2, 30))
+    for bias in (None, torch.randn(60, dtype=torch.float64, requires_grad=True)):
+        torch.library.opcheck(rotate_sectors, (x, matrices, bias, list(PLANS[-1][2]), 2, 30))
 
 
 def test_compiled_there_is_no_graph_break():
