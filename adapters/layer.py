@@ -1,14 +1,15 @@
 """QuICLayer: a frozen layer whose input or output features are rotated, with PEFT's life cycle of adapters."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from torch import Tensor, nn
 
-from .config import QuICConfig, Side
+from .config import ParameterMap, QuICConfig, Side
+from .maps import LayerRotations
 from .plan import BlockPlan, plan_blocks
 from .rotation import Rotation
 
@@ -21,7 +22,7 @@ _Route = list[tuple[str, Tensor | None]]
 class QuICLayer(nn.Module, BaseTunerLayer):
     """A layer with weight W that computes with R W (side "out") or W R (side "in") instead, W left as it is.
 
-        out:  v = base(x) - bias,  y = base(x) + (R v - v)         in:  y = base(R x)
+        out:  y = R (base(x) - bias) + bias         in:  y = base(R x)
 
     With R = I the outputs are those of the base layer to the last bit, for finite activations and at the default
     float32 matmul precision ("highest"; "medium" rounds R x to bfloat16). A bias is not rotated, and its gradient
@@ -39,7 +40,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
     """
 
     adapter_layer_names = ("quic_parameters",)
-    other_param_names = ("quic_rotation", "quic_side", "quic_dropout")
+    other_param_names = ("quic_rotation", "quic_matrices", "quic_side", "quic_dropout")
 
     feature_dim: ClassVar[int] = -1
     """The dimension of inputs and outputs that holds the features."""
@@ -59,6 +60,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         self.base_layer = base_layer
         self.quic_parameters = nn.ParameterDict()
         self.quic_rotation: dict[str, Rotation] = {}
+        self.quic_matrices: dict[str, LayerRotations] = {}
         self.quic_side: dict[str, Side] = {}
         self.quic_dropout: dict[str, float] = {}
         self.merged_adapters: list[str] = []
@@ -118,6 +120,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         if not config.init_weights:
             nn.init.normal_(parameters, std=0.1)
         self.quic_rotation[adapter_name] = Rotation(plan, config.parameter_map)
+        self.quic_matrices[adapter_name] = LayerRotations()
         self.quic_side[adapter_name] = config.side
         self.quic_dropout[adapter_name] = config.module_dropout
         self.quic_parameters[adapter_name] = nn.Parameter(parameters)
@@ -133,7 +136,27 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         Returns:
             shape (N, n, n), or (1, n, n) where its blocks share one.
         """
-        return self.quic_rotation[adapter_name].matrices(self.quic_parameters[adapter_name])
+        rotation, parameters = self.quic_rotation[adapter_name], self.quic_parameters[adapter_name]
+        return self.quic_matrices[adapter_name](rotation.parameter_map, parameters)
+
+    def sharable_rotations(
+        self, adapter_names: Sequence[str] | None
+    ) -> Iterator[tuple[LayerRotations, ParameterMap, Tensor]]:
+        """What `share_rotations` can compute of the rotations that a forward will ask for.
+
+        Args:
+            adapter_names: the adapters of the forward; the active ones by default.
+        """
+        if self.disable_adapters or self.merged:
+            return
+        for name in self.active_adapters if adapter_names is None else set(adapter_names):
+            if name in self.quic_parameters:
+                rotation, parameters = self.quic_rotation[name], self.quic_parameters[name]
+                # Others are sharded, or stay elsewhere until the layer is called.
+                is_whole = type(parameters) in (Tensor, nn.Parameter) and not parameters.is_meta
+                is_whole = is_whole and parameters.shape == rotation.plan.parameter_shape
+                if is_whole and parameters.dtype in (torch.float32, torch.float64):
+                    yield self.quic_matrices[name], rotation.parameter_map, parameters
 
     def forward(self, x: Tensor, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Tensor:
         """The base layer with the rotations of the active adapters, or of one adapter a row of the batch."""
@@ -146,9 +169,13 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             return self.base_layer(x, *args, **kwargs)
         for name, rows in reversed(route):
             if self.quic_side[name] == "in":
-                x = self._rotate(x, name, rows).to(x.dtype)
+                x = self._rotate(x, name, rows, None)
         out: Tensor = self.base_layer(x, *args, **kwargs)
-        return self._rotate_output(out, [(name, rows) for name, rows in route if self.quic_side[name] == "out"])
+        bias = getattr(self.get_base_layer(), "bias", None)
+        for name, rows in route:
+            if self.quic_side[name] == "out":
+                out = self._rotate(out, name, rows, bias)
+        return out
 
     def _route(self, x: Tensor, adapter_names: Sequence[str] | None) -> _Route:
         if adapter_names is None:
@@ -168,34 +195,19 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             if name in self.quic_parameters  # not "__base__", nor an adapter of other layers only
         ]
 
-    def _rotate_output(self, out: Tensor, route: _Route) -> Tensor:
-        if not route:
-            return out
-        bias = getattr(self.get_base_layer(), "bias", None)
-        linear = rotated = out
-        if bias is not None:
-            # At least float32: the difference below would cancel in shorter types.
-            wide = out.to(torch.promote_types(out.dtype, torch.float32))
-            linear = rotated = wide - bias.reshape(-1, *[1] * (-1 - self.feature_dim))
-        for name, rows in route:
-            rotated = self._rotate(rotated, name, rows)
-        # Not rotated + bias: with R = I that would round differently from the base layer. Where an output is
-        # infinite the difference is NaN.
-        return (rotated if bias is None else out + (rotated - linear)).to(out.dtype)
-
-    def _rotate(self, x: Tensor, name: str, rows: Tensor | None = None) -> Tensor:
-        """R on the feature dimension of x, or of the given rows of x."""
+    def _rotate(self, x: Tensor, name: str, rows: Tensor | None, bias: Tensor | None) -> Tensor:
+        """R (x - bias) + bias on the feature dimension of x, or of the given rows of x."""
         served = x if rows is None else x.index_select(0, rows)
-        rotated = self.quic_rotation[name].apply(self.quic_parameters[name], served.movedim(self.feature_dim, -1))
+        rotated = self.quic_rotation[name].rotate(self.matrices(name), served.movedim(self.feature_dim, -1), bias)
         rotated = rotated.movedim(-1, self.feature_dim)
         if rotated.stride() != served.stride():
             # In memory as it came: convolutions choose their kernel, hence their rounding, by the strides.
-            rotated = torch.empty_like(served, dtype=rotated.dtype).copy_(rotated)
+            rotated = torch.empty_like(served).copy_(rotated)
         if self.training and self.quic_dropout[name]:
             # Chosen by value, not by a branch, which would break the graph of torch.compile.
             skip = torch.rand((), device=x.device) < self.quic_dropout[name]
-            rotated = torch.where(skip, served.to(rotated.dtype), rotated)
-        return rotated if rows is None else x.index_copy(0, rows, rotated.to(x.dtype))
+            rotated = torch.where(skip, served, rotated)
+        return rotated if rows is None else x.index_copy(0, rows, rotated)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Put the rotations into the base weight: computed in at least float32, rounded once.

@@ -1,8 +1,8 @@
 """QuICModel: puts QuIC layers into a model, in the hooks that PEFT gives its tuners."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 from .config import QuICConfig
 from .faces import face_of
 from .layer import QuICLayer
+from .maps import share_rotations
 from .targets import check_targets
 
 __all__ = ["QuICModel"]
@@ -138,12 +139,29 @@ class QuICModel(BaseTuner):
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
-        """Hand the argument `adapter_names` of a forward or generate call to every layer."""
+        """Around a forward or generate call: rotations for all layers at once, and `adapter_names` to each."""
         names = kwargs.pop("adapter_names", None)
+        if names is not None:
+            self._check_adapter_names(names)
+        with self._share_rotations(names), self._pass_adapter_names(names, args, kwargs):
+            yield
+
+    def _share_rotations(self, names: Sequence[str] | None) -> AbstractContextManager[None]:
+        if torch.compiler.is_compiling():
+            return nullcontext()
+        layers = [module for module in self.modules() if isinstance(module, QuICLayer)]
+        wanted = [one for layer in layers for one in layer.sharable_rotations(names)]
+        if not torch.is_grad_enabled():  # what layers on a CPU keep serves them then
+            wanted = [one for one in wanted if one[-1].device.type != "cpu"]
+        return share_rotations(wanted)
+
+    @contextmanager
+    def _pass_adapter_names(
+        self, names: Sequence[str] | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[None]:
         if names is None:
             yield
             return
-        self._check_adapter_names(names)
         copies = self._copies_of_rows(args, kwargs)
 
         def pass_names(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:

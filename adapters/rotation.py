@@ -8,14 +8,12 @@ from torch import Tensor
 from qicircuits.compound import compound_apply
 from qicircuits.engine.dispatch import rotate_blocks, rotates_blocks
 from qicircuits.engine.precision import full_precision
-from qicircuits.orthogonal import cayley, exponential, swap_network
 
 from .config import ParameterMap
+from .maps import rotations
 from .plan import BlockPlan
 
 __all__ = ["Rotation"]
-
-_MAPS = {"cayley": cayley, "exponential": exponential, "rbs": swap_network}
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,8 @@ class Rotation:
         Returns:
             shape (N, n, n), or (1, n, n) where the blocks share one A; at least float32.
         """
-        return _MAPS[self.parameter_map](parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
+        wide = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
+        return rotations(self.parameter_map, [wide])[0]
 
     def apply(self, parameters: Tensor, x: Tensor, *, transpose: bool = False) -> Tensor:
         """R x, or R^T x, which is the inverse.
@@ -67,17 +66,34 @@ class Rotation:
             parameters' and x's, and at least float32. Shorter types lose orthogonality.
         """
         dtype = torch.promote_types(torch.promote_types(parameters.dtype, x.dtype), torch.float32)
+        matrices = self.matrices(parameters.to(dtype))
+        return self.rotate(matrices.mT if transpose else matrices, x.to(dtype))
+
+    def rotate(self, matrices: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """R (x - bias) + bias, for R with the given A_i; to the last bit x where they are the identity.
+
+        Args:
+            matrices: as :meth:`matrices` returns them.
+            x: shape (..., d).
+            bias: what is not rotated, shape (d,), or None.
+
+        Returns:
+            shape (..., d), dtype of x, computed in at least float32 and rounded once.
+        """
+        matrices = matrices.to(torch.promote_types(matrices.dtype, x.dtype))
+        plan = self.plan
         with full_precision(x.device):
-            matrices = self.matrices(parameters.to(dtype))
-            if transpose:
-                matrices = matrices.mT
-            if rotates_blocks(x.device, self.plan.n, self.plan.orders):
-                return rotate_blocks(
-                    x.to(dtype), matrices, None, self.plan.sectors, self.plan.n_blocks, self.plan.block_size
-                )
+            if rotates_blocks(x.device, plan.n, plan.orders):
+                if x.dtype == torch.float32:
+                    x = x.to(matrices.dtype)
+                return rotate_blocks(x, matrices, bias, plan.sectors, plan.n_blocks, plan.block_size)
             if matrices.shape[0] == 1:
                 matrices = matrices[0]  # no batch: every block and every token in one product
-            return self._apply_blocks(matrices, x.to(dtype))
+            wide = x.to(matrices.dtype)
+            v = wide if bias is None else wide - bias
+            rotated = self._apply_blocks(matrices, v)
+            # Not rotated + bias: with R = I that would round differently from x.
+            return (rotated if bias is None else wide + (rotated - v)).to(x.dtype)
 
     def _apply_blocks(self, matrices: Tensor, x: Tensor) -> Tensor:
         plan = self.plan

@@ -110,7 +110,7 @@ def test_half_precision_base(face, side, dtype):
     turn(model)
     result = model(x)
     assert result.dtype == dtype
-    result.float().square().sum().backward()
+    (result.float() * torch.randn(result.shape)).sum().backward()  # rotations do not change the sum of squares
     assert layer_of(model).quic_parameters["default"].grad.abs().max() > 0
     exact = copy.deepcopy(model).double()(x.double() if x.is_floating_point() else x)
     tolerance = 4 * torch.finfo(dtype).eps * exact.abs().max()

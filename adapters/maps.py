@@ -1,0 +1,148 @@
+"""From trained numbers to rotations: all layers of a model in one call, and kept while nothing changes."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qicircuits.engine.precision import full_precision
+from qicircuits.orthogonal import cayley, exponential, swap_network
+
+from .config import ParameterMap
+
+__all__ = ["LayerRotations", "rotations", "share_rotations"]
+
+_MAPS = {"cayley": cayley, "exponential": exponential, "rbs": swap_network}
+
+
+def rotations(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The rotations A of several parameters, in one call of the map.
+
+    Unlike the maps themselves it saves no tensor for its backward, it only remembers some. So its graph can be passed
+    backward any number of times, as several losses of one forward do, and checkpointing; and a layer saves the same
+    tensors whether it computes its A or is given it, as checkpointing demands.
+
+    Args:
+        parameter_map: its name.
+        parameters: shapes (N_i, n(n-1)/2) with one n, of one dtype, float32 or float64, and device.
+
+    Returns:
+        The matrices, shapes (N_i, n, n). Where one of them gets no gradient, its parameters get none.
+    """
+    if torch.compiler.is_compiling():  # the compiler keeps its own books
+        return _apply_map(parameter_map, torch.cat(tuple(parameters))).split([len(numbers) for numbers in parameters])
+    matrices: tuple[Tensor, ...] = _Rotations.apply(parameter_map, *parameters)
+    return matrices
+
+
+def _apply_map(parameter_map: ParameterMap, stacked: Tensor) -> Tensor:
+    """All maps end here: the place for one that serves another device in one launch."""
+    with full_precision(stacked.device):
+        return _MAPS[parameter_map](stacked)
+
+
+class _Rotations(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, parameter_map: ParameterMap, *parameters: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.parameter_map = parameter_map
+        ctx.stacked = torch.cat(parameters)  # a copy: the numbers as they are now, whatever becomes of the parameters
+        ctx.sizes = [len(numbers) for numbers in parameters]
+        return _apply_map(parameter_map, ctx.stacked).split(ctx.sizes)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        found = [gradient for gradient in gradients if gradient is not None]
+        if not found:
+            return None, *gradients
+        parts = zip(ctx.stacked.split(ctx.sizes), gradients, strict=True)
+        numbers = torch.cat([numbers for numbers, gradient in parts if gradient is not None]).requires_grad_()
+        with torch.enable_grad():
+            matrices = _apply_map(ctx.parameter_map, numbers)
+        (gradient,) = torch.autograd.grad(matrices, numbers, torch.cat(found))
+        rest = iter(gradient.split([len(part) for part in found]))
+        return None, *(None if gradient is None else next(rest) for gradient in gradients)
+
+
+class LayerRotations:
+    """The rotations of one adapter of one layer, from wherever they can be had.
+
+    In the order tried: those that the model computed for all of its layers at the start of the call that is running;
+    on a CPU and where no gradient is wanted those of the last call, if the parameters still have the same values (so
+    it matters not by which way they change); else by the map.
+    """
+
+    def __init__(self) -> None:
+        self._given: tuple[Tensor, Tensor] | None = None
+        self._kept: tuple[ParameterMap, Tensor, Tensor] | None = None
+
+    def __call__(self, parameter_map: ParameterMap, parameters: Tensor) -> Tensor:
+        """A, shape (N, n, n), in at least float32.
+
+        Args:
+            parameter_map: the adapter's.
+            parameters: as they are now, shape (N, n(n-1)/2).
+        """
+        if torch.compiler.is_compiling():
+            return _rotation(parameter_map, parameters)
+        wants_gradient = torch.is_grad_enabled() and parameters.requires_grad
+        given, matrices = self._given or (None, parameters)
+        # The same tensor: replicas of a layer on several devices share this object.
+        if given is parameters and (matrices.requires_grad or not wants_gradient):
+            return matrices
+        if wants_gradient or parameters.device.type != "cpu":
+            return _rotation(parameter_map, parameters)
+        if self._kept is not None and self._kept[0] == parameter_map and _same(self._kept[1], parameters):
+            return self._kept[2]
+        # Outside of inference mode, for autograd may be used beside them later.
+        with torch.inference_mode(False), torch.no_grad():
+            matrices = _rotation(parameter_map, parameters)
+            self._kept = parameter_map, parameters.clone(), matrices
+        return matrices
+
+    def give(self, parameters: Tensor, matrices: Tensor) -> None:
+        """Use these matrices for these parameters, until `take`."""
+        self._given = parameters, matrices
+
+    def take(self) -> None:
+        """Use what was given no longer."""
+        self._given = None
+
+    def __getstate__(self) -> None:
+        """Copies and files hold nothing of it."""
+
+    def __setstate__(self, state: None) -> None:
+        self.__init__()  # type: ignore[misc]
+
+
+@contextmanager
+def share_rotations(wanted: Sequence[tuple[LayerRotations, ParameterMap, Tensor]]) -> Iterator[None]:
+    """Compute the rotations of many layers at once, for the length of a context.
+
+    Args:
+        wanted: where they are asked for, with map and parameters, which are float32 or float64.
+    """
+    groups = defaultdict(list)
+    for layer, parameter_map, parameters in wanted:
+        groups[parameter_map, parameters.shape[-1], parameters.dtype, parameters.device].append((layer, parameters))
+    for (parameter_map, *_), members in groups.items():
+        matrices = rotations(parameter_map, [parameters for _, parameters in members])
+        for (layer, parameters), own in zip(members, matrices, strict=True):
+            layer.give(parameters, own)
+    try:
+        yield
+    finally:
+        for layer, _, _ in wanted:
+            layer.take()
+
+
+def _rotation(parameter_map: ParameterMap, parameters: Tensor) -> Tensor:
+    return rotations(parameter_map, [parameters.to(torch.promote_types(parameters.dtype, torch.float32))])[0]
+
+
+def _same(kept: Tensor, parameters: Tensor) -> bool:
+    return kept.dtype == parameters.dtype and kept.device == parameters.device and kept.equal(parameters)
