@@ -1,22 +1,18 @@
 """Time the ways to apply C_k(A) to 1,024 vectors, forward and backward: python docs/benchmarks/compound.py --help.
 
-One thread, float32, the rivals interleaved; a cell is the median of the repetitions in milliseconds, and in
-brackets the interquartile range. "matrix given" is one product with a ready-made matrix of the same size, whose
+One thread, float32, the rivals in turns; a cell is the median of the repetitions, and in brackets the interquartile
+range in percent of it. "matrix given" is one product with a ready-made matrix of the same size, whose
 building and whose gradient towards A are left out: a floor, not a rival.
 """
 
 import json
 import math
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
+from measure import environment, in_turns, pin_threads, print_table, show_spread, summary
 
 from qicircuits import (
     angles_from_orthogonal,
@@ -49,46 +45,28 @@ def rivals(n: int, order: int, vectors: int) -> dict[str, Callable[[], object]]:
     return chosen
 
 
-def measure(functions: dict[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
-    """Milliseconds of every repetition, the functions taking turns, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for repetition in range(repetitions + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if repetition:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return times
-
-
 def main(
     vectors: Annotated[int, typer.Option(help="Number of vectors.")] = 1024,
     repetitions: Annotated[int, typer.Option(help="Repetitions of each cell.")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Time the ways to apply a compound matrix. Example: python docs/benchmarks/compound.py --repetitions 15."""
-    torch.set_num_threads(1)
+    pin_threads(1)
     torch.manual_seed(0)
-    results = {size: measure(rivals(*size, vectors), repetitions) for size in SIZES}
+    results = {
+        size: {name: summary(times) for name, times in in_turns(rivals(*size, vectors), repetitions).items()}
+        for size in SIZES
+    }
     if as_json:
-        cells = [{"n": n, "order": k, "dim": math.comb(n, k), "ms": times} for (n, k), times in results.items()]
-        print(json.dumps({"torch": torch.__version__, "vectors": vectors, "cells": cells}))
+        cells = [{"n": n, "order": k, "dim": math.comb(n, k), "seconds": times} for (n, k), times in results.items()]
+        print(json.dumps({"environment": environment(("torch", "numba"), 0), "vectors": vectors, "cells": cells}))
         return
-    machine = f"{platform.machine()}, 1 thread, torch {torch.__version__}"
-    table = Table(
-        "n", "k", "C(n, k)", "matrix given", "dense", "modes", "gates", title=f"ms, {vectors} vectors, {machine}"
-    )
-    for (n, order), times in results.items():
-        cells = [_cell(times.get(name)) for name in ("matrix given", "dense", "modes", "gates")]
-        table.add_row(str(n), str(order), str(math.comb(n, order)), *cells)
-    Console().print(table)
-
-
-def _cell(times: list[float] | None) -> str:
-    if times is None:
-        return ""
-    quarter = statistics.quantiles(times, n=4)
-    return f"{statistics.median(times):.1f} ({quarter[2] - quarter[0]:.1f})"
+    names = ("matrix given", "dense", "modes", "gates")
+    rows = [
+        [str(n), str(order), str(math.comb(n, order)), *(show_spread(times.get(name)) for name in names)]
+        for (n, order), times in results.items()
+    ]
+    print_table(f"{vectors} vectors, 1 thread, torch {torch.__version__}", ("n", "k", "C(n, k)", *names), rows)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def loss(times: dict[str, Summary]) -> tuple[float, str]:
     return min(times["auto"][figure] / explicit[best][figure] for figure in ("median", "min")), best
 
 
-def measure(
+def measure_grid(
     grid: list[tuple[tuple[int, int], int, str, str]], repetitions: int, limit: float, seed: int
 ) -> list[Cell]:
     cells = []
@@ -175,7 +175,7 @@ def main(
         if number * math.comb(*size) <= MOST_AMPLITUDES
     ]
     where = environment(PACKAGES, seed) | {"repetitions": repetitions, "limit": limit}
-    results = {"environment": where, "cells": measure(grid, repetitions, limit, seed)}
+    results = {"environment": where, "cells": measure_grid(grid, repetitions, limit, seed)}
     if output:
         write_json(output, (read_json(output) if output.exists() else {}) | {str(threads): results})
     rows = losses(results["cells"])

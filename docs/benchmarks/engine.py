@@ -115,7 +115,7 @@ def measure_cell(part: str, size: tuple[int, int], repetitions: int, limit: floa
         agreement[rival] = float(np.abs(answer - reference).max())
         if not agreement[rival] <= tolerance:
             notes[rival] = f"not timed: differs from ours by {agreement[rival]:.1e}"
-        elif took > 5 * limit:  # beside seconds, what a first call compiles and tabulates is small
+        elif took > 20 * limit:  # beside so much, what a first call compiles and tabulates is small
             times[rival] = [took]
         else:
             calls[rival] = built.call
@@ -171,11 +171,15 @@ def targets(results: Results) -> list[list[str]]:
 
 def notes(results: Results) -> list[str]:
     """Who takes no part and why, the sizes gathered, and the largest deviation of the others."""
-    why: dict[str, list[str]] = {}
+    why: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for cell in results["cells"]:
         for rival, note in cell["notes"].items():
-            why.setdefault(f"{rival}: {note}", []).append(f"{cell['part']} ({cell['n']}, {cell['order']})")
-    lines = [f"{note}; left out at {', '.join(where)}." for note, where in why.items()]
+            rivals, sizes = why.setdefault((cell["part"], note), ({}, {}))
+            rivals[rival] = sizes[f"({cell['n']}, {cell['order']})"] = None
+    lines = [
+        f"{part}, at {', '.join(sizes)} without {', '.join(rivals)}: {note}."
+        for (part, note), (rivals, sizes) in why.items()
+    ]
     for part in PARTS:
         worst = [max(cell["agreement"].values()) for cell in results["cells"] if cell["part"] == part]
         if worst:
@@ -206,7 +210,7 @@ def render(path: Path) -> None:
                 if cell["part"] == part and (times := cell["seconds"])
             }
             if groups:
-                title = f"{part}, threads: {threads}"
+                title = f"{part} at (n, k), threads: {threads}"
                 plot_bars(f"engine-{part}-{threads}", title, groups, (6 + 0.6 * len(groups), 3.6))
                 text.append(f"![{title}](../images/benchmarks/engine-{part}-{threads}.svg)")
     between_markers(PAGE, "results", "\n\n".join(text))

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 __all__ = [
+    "Summary",
     "between_markers",
     "environment",
     "in_turns",

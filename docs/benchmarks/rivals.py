@@ -64,8 +64,10 @@ class Problem:
 
 
 def our_methods(problem: Problem) -> dict[str, list[str]]:
-    """The methods of our two functions that fit in the memory; one that serves no such order refuses when called."""
+    """The methods of our two functions that serve the order and fit in the memory."""
     matrix_methods = ["auto", "modes", "rotation", "dense"]
+    if min(problem.order, problem.n - problem.order) > 3:
+        matrix_methods.remove("modes")
     if problem.x.element_size() * math.comb(problem.n, problem.order) ** 2 > LARGEST_COMPOUND:
         matrix_methods.remove("dense")
     return {"apply_layout": ["auto", "gates", "compound"], "compound_apply": matrix_methods}

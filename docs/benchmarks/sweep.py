@@ -1,22 +1,18 @@
 """Time the rotation of a whole layer, forward and backward: python docs/benchmarks/sweep.py --help.
 
-One thread, float32, the rivals interleaved; a cell is the median of the repetitions in milliseconds, and in brackets
-the interquartile range. Upper table: R x alone, its A_i given, by the kernels of the CPU, by building each C_k(A_i)
+One thread, float32, the rivals in turns; a cell is the median of the repetitions, and in brackets the interquartile
+range in percent of it. Upper table: R x alone, its A_i given, by the kernels of the CPU, by building each C_k(A_i)
 and by its modes. Lower table: one frozen linear layer alone, with LoRA of rank 8 beside it, and with the rotation
 behind it, Cayley's map included; the backward goes to the inputs and to what is trained.
 """
 
 import json
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
-from rich.table import Table
+from measure import Summary, environment, in_turns, pin_threads, print_table, show_spread, summary
 from torch import Tensor
 
 from adapters.plan import BlockPlan, plan_blocks
@@ -72,21 +68,14 @@ def rivals(features: int, n_blocks: int, orders: tuple[int, ...], tokens: int) -
     }
 
 
-def measure(functions: dict[str, Function], repetitions: int) -> dict[str, list[tuple[float, float]]]:
-    """Milliseconds of every forward and every forward and backward, the functions taking turns, after one round."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
-    for repetition in range(repetitions + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            out = function()
-            middle = time.perf_counter()
-            gradient = torch.ones_like(out)
-            resumed = time.perf_counter()
-            out.backward(gradient)
-            end = time.perf_counter()
-            if repetition:
-                times[name].append((1e3 * (middle - start), 1e3 * (middle - start + end - resumed)))
-    return times
+def measure_layer(functions: dict[str, Function], repetitions: int) -> dict[str, Summary]:
+    """The times of every forward and of every forward and backward."""
+    calls: dict[str, Callable[[], object]] = {}
+    for name, function in functions.items():
+        gradient = torch.ones_like(function())
+        calls[f"{name}\nforward"] = function
+        calls[f"{name}\nand backward"] = lambda function=function, gradient=gradient: function().backward(gradient)
+    return {name: summary(times) for name, times in in_turns(calls, repetitions).items()}
 
 
 def main(
@@ -95,30 +84,25 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Time ways to rotate a layer's features. Example: python docs/benchmarks/sweep.py --repetitions 15."""
-    torch.set_num_threads(1)
+    pin_threads(1)
     torch.manual_seed(0)
-    results = {layer: measure(rivals(*layer, tokens), repetitions) for layer in LAYERS}
+    results = {layer: measure_layer(rivals(*layer, tokens), repetitions) for layer in LAYERS}
     if as_json:
         cells = [
-            {"features": features, "n_blocks": n_blocks, "orders": orders, "forward_and_both_ms": times}
+            {"features": features, "n_blocks": n_blocks, "orders": orders, "seconds": times}
             for (features, n_blocks, orders), times in results.items()
         ]
-        versions = {"torch": torch.__version__, "machine": platform.machine()}
-        print(json.dumps({**versions, "tokens": tokens, "cells": cells}))
+        print(json.dumps({"environment": environment(("torch", "numba"), 0), "tokens": tokens, "cells": cells}))
         return
-    machine = f"{tokens} tokens, {platform.machine()}, 1 thread, torch {torch.__version__}"
     for names, title in ((ROTATIONS, "R x alone"), (LINEARS, "linear layer")):
         columns = [f"{name}\n{part}" for name in names for part in ("forward", "and backward")]
-        table = Table("d", "N", "orders", *columns, title=f"{title}: ms, {machine}")
-        for (features, n_blocks, orders), times in results.items():
-            cells = [_cell([both[part] for both in times[name]]) for name in names for part in (0, 1)]
-            table.add_row(str(features), str(n_blocks), str(orders), *cells)
-        Console(width=150).print(table)
-
-
-def _cell(times: list[float]) -> str:
-    quarter = statistics.quantiles(times, n=4)
-    return f"{statistics.median(times):.1f} ({quarter[2] - quarter[0]:.1f})"
+        rows = [
+            [str(features), str(n_blocks), str(orders), *(show_spread(times[column]) for column in columns)]
+            for (features, n_blocks, orders), times in results.items()
+        ]
+        print_table(
+            f"{title}: {tokens} tokens, 1 thread, torch {torch.__version__}", ("d", "N", "orders", *columns), rows
+        )
 
 
 if __name__ == "__main__":
