@@ -20,8 +20,14 @@ from qicircuits.subsets import subset_array, subset_integers
 
 __all__ = ["Problem", "Rival", "gradients", "our_call", "our_methods", "states", "vectors"]
 
-# A simulator of all 2^n amplitudes takes part up to these n: one call beyond takes minutes, or more than the memory.
-LARGEST = {"lightning.qubit": 24, "default.qubit": 20, "lightning adjoint": 20, "default.qubit backprop": 16}
+# Peers take part up to these n: one call beyond takes minutes, or more than the memory.
+LARGEST = {
+    "qibo": 128,
+    "lightning.qubit": 24,
+    "default.qubit": 20,
+    "lightning adjoint": 20,
+    "default.qubit backprop": 16,
+}
 # The method "dense" is not asked to build a C_k of more bytes.
 LARGEST_COMPOUND = 2**29
 
@@ -176,6 +182,7 @@ def _qibo(problem: Problem) -> dict[str, Rival]:
     from qibo import Circuit, gates
     from qibo.backends import HammingWeightBackend
 
+    _fits("qibo", problem.n)
     backend = HammingWeightBackend(platform="numpy")
     circuit = Circuit(problem.n)
     for i, j in problem.layout.pairs:
