@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import cpu_circuits as cpu_circuits  # brings its operator's kernels with it
 from .cpu_compound import copy_spans, rotate_blocks, shift_features, unrotate_blocks
 from .cpu_lanes import BLOCK
 from .cpu_tangents import tangent_rows, tangent_sector
