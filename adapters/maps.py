@@ -112,11 +112,9 @@ class LayerRotations:
         """Use what was given no longer."""
         self._given = None
 
-    def __getstate__(self) -> None:
+    def __reduce__(self) -> tuple[type["LayerRotations"], tuple[()]]:
         """Copies and files hold nothing of it."""
-
-    def __setstate__(self, state: None) -> None:
-        self.__init__()  # type: ignore[misc]
+        return LayerRotations, ()
 
 
 @contextmanager
