@@ -105,7 +105,7 @@ def measure_cell(part: str, size: tuple[int, int], repetitions: int, limit: floa
         except Exception as error:  # whatever another package, or the memory, says no with is the finding
             notes[rival] = f"{type(error).__name__}: {error}".splitlines()[0][:120]
             continue
-        if reference is None:  # the gates, the slowest of our ways to be wrong
+        if reference is None:  # ours, gate by gate: `_rivals` gives it first
             reference = answer
         agreement[rival] = float(np.abs(answer - reference).max())
         if agreement[rival] <= tolerance:
