@@ -108,11 +108,8 @@ def measure_grid(
     return cells
 
 
-def losses(cells: list[Cell]) -> list[list[str]]:
-    """The cells where auto loses, the worst first."""
-    lost = sorted(
-        (cell for cell in cells if cell["auto_over_best"] > ALLOWED), key=lambda cell: -cell["auto_over_best"]
-    )
+def rows(cells: list[Cell]) -> list[list[str]]:
+    """One line for each of these cells."""
     return [
         [
             cell["function"],
@@ -124,7 +121,7 @@ def losses(cells: list[Cell]) -> list[list[str]]:
             f"{cell['best']}: {show_seconds(cell['seconds'][cell['best']]['median'])}",
             f"{cell['auto_over_best']:.2f}",
         ]
-        for cell in lost
+        for cell in cells
     ]
 
 
@@ -135,15 +132,15 @@ def render(path: Path) -> None:
     """Write the page's tables from the results of all thread counts."""
     text = []
     for threads, results in sorted(read_json(path).items()):
-        machine, rows = results["environment"], losses(results["cells"])
+        machine, lost = results["environment"], results["lost"]
         versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
         text.append(
             f"## Threads: {threads}\n\n{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
             f"{versions}; commit {machine['commit']}, {machine['date']}, load at the start {machine['load']}, seed "
-            f"{machine['seed']}. auto loses in {len(rows)} of {len(results['cells'])} cells."
+            f"{machine['seed']}. auto loses in {len(lost)} of {results['n_cells']} cells."
         )
-        if rows:
-            text.append(markdown_table(COLUMNS, rows))
+        if lost:
+            text.append(markdown_table(COLUMNS, rows(lost)))
     between_markers(PAGE, "results", "\n\n".join(text))
 
 
@@ -156,8 +153,10 @@ def main(
     dtypes: Annotated[str, typer.Option(help="Types of vectors, angles and matrices.")] = " ".join(DTYPES),
     passes: Annotated[str, typer.Option(help="forward, training, or both.")] = " ".join(PASSES),
     seed: Annotated[int, typer.Option(help="Seed of angles and vectors.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Keep the results in this file, beside other threads'.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all cells as one JSON object.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Keep the lost cells in this file, beside other threads'.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 where auto loses.")] = False,
     page: Annotated[
         bool, typer.Option("--page", help="Measure nothing: write the page from the kept results.")
@@ -175,16 +174,17 @@ def main(
         if number * math.comb(*size) <= MOST_AMPLITUDES
     ]
     where = environment(PACKAGES, seed) | {"repetitions": repetitions, "limit": limit}
-    results = {"environment": where, "cells": measure_grid(grid, repetitions, limit, seed)}
+    cells = measure_grid(grid, repetitions, limit, seed)
+    lost = [cell for cell in cells if cell["auto_over_best"] > ALLOWED]
+    lost.sort(key=lambda cell: cell["auto_over_best"], reverse=True)
     if output:
+        results = {"environment": where, "n_cells": len(cells), "lost": lost}
         write_json(output, (read_json(output) if output.exists() else {}) | {str(threads): results})
-    rows = losses(results["cells"])
     if as_json:
-        print(json.dumps(results))
+        print(json.dumps({"environment": where, "cells": cells}))
     else:
-        lost = f"auto loses in {len(rows)} of {len(results['cells'])} cells"
-        print_table(f"{lost}, threads: {threads}", COLUMNS, rows)
-    if check and rows:
+        print_table(f"auto loses in {len(lost)} of {len(cells)} cells, threads: {threads}", COLUMNS, rows(lost))
+    if check and lost:
         raise typer.Exit(1)
 
 
