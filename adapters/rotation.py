@@ -83,10 +83,9 @@ class Rotation:
         matrices = matrices.to(torch.promote_types(matrices.dtype, x.dtype))
         plan = self.plan
         with full_precision(x.device):
-            if rotates_blocks(x.device, plan.n, plan.orders):
-                if x.dtype == torch.float32:
-                    x = x.to(matrices.dtype)
-                return rotate_blocks(x, matrices, bias, plan.sectors, plan.n_blocks, plan.block_size)
+            dtype = matrices.dtype if x.dtype == torch.float32 else x.dtype
+            if rotates_blocks(x.device, plan.n, plan.orders, dtype):
+                return rotate_blocks(x.to(dtype), matrices, bias, plan.sectors, plan.n_blocks, plan.block_size)
             if matrices.shape[0] == 1:
                 matrices = matrices[0]  # no batch: every block and every token in one product
             wide = x.to(matrices.dtype)

@@ -14,7 +14,7 @@ from .checks import check_real, check_square
 from .engine.weight_one import circuit_matrix
 from .layouts import brickwork
 
-__all__ = ["cayley", "exponential", "is_orthogonal", "random_orthogonal", "skew", "swap_network"]
+__all__ = ["cayley", "exponential", "is_orthogonal", "random_orthogonal", "skew", "swap_network", "swap_rotations"]
 
 
 def skew(parameters: Tensor) -> Tensor:
@@ -198,11 +198,16 @@ def _unswapped_brickwork(n: int) -> tuple[list[int], list[int], list[float]]:
     Returns:
         Wires and sizes of moments as in `engine.weight_one.gate_lists`, and one sign a gate.
     """
-    return _trace_swaps(n)
+    return swap_rotations(n)
 
 
 @functools.lru_cache(maxsize=64)
-def _trace_swaps(n: int) -> tuple[list[int], list[int], list[float]]:
+def swap_rotations(n: int) -> tuple[list[int], list[int], list[float]]:
+    """What :func:`swap_network` multiplies: wires, sizes of moments, and the sign of every angle.
+
+    >>> swap_rotations(3)
+    ([0, 1, 0, 2, 1, 2], [1, 1, 1], [1.0, 1.0, 1.0])
+    """
     layout = brickwork(n)
     wire, sign = list(range(n)), [1.0] * n  # what stands at each position: +- e_wire
     wires, signs = [], []

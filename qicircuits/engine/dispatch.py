@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -18,6 +19,11 @@ except ModuleNotFoundError as error:  # the torch engine needs no numba
     _HAS_KERNELS = False
 else:
     _HAS_KERNELS = True
+
+# Only where torch can have such a device: Triton takes a quarter of a second to import.
+_HAS_TRITON = _HAS_KERNELS and torch.version.cuda is not None and find_spec("triton") is not None
+if _HAS_TRITON:
+    from . import cuda
 
 __all__ = [
     "prefers_compound",
@@ -73,9 +79,13 @@ def rotate(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
     return rotate_sectors(rows, flat, None, [order, 0, dim], len(flat), dim).mT.reshape(columns.shape)
 
 
-def rotates_blocks(device: torch.device, n: int, orders: Sequence[int]) -> bool:
+def rotates_blocks(device: torch.device, n: int, orders: Sequence[int], dtype: torch.dtype = torch.float32) -> bool:
     """Whether `rotate_blocks` serves a rotation, and is the fastest way to apply it (docs/benchmarks/sweep.py)."""
-    return _HAS_KERNELS and device.type == "cpu" and (n <= _LARGEST_SINGLE or max(orders) > 1)
+    if n > _LARGEST_SINGLE and max(orders) == 1:
+        return False
+    if device.type == "cuda":
+        return _HAS_TRITON and cuda.rotates(device, n, orders, dtype)
+    return _HAS_KERNELS and device.type == "cpu"
 
 
 def rotate_blocks(
