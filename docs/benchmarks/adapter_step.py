@@ -52,6 +52,7 @@ RESULTS = measure.PAGES / "results" / "adapter_step.json"
 PACKAGES = ("torch", "numba", "transformers", "peft", "qicircuits")
 SEED = 0
 LORA = "LoRA r=8"
+TITLES = {"bert": "BERT-wide encoder, 8 x 128 tokens", "llama": "Llama-wide block, 1 x 256 tokens"}
 
 BLOCKS = (1, 4, 16)
 ORDERS = ((1, 2), (1, 2, 3))
@@ -241,7 +242,7 @@ def _reason(error: Exception) -> str:
 
 
 COLUMNS = (
-    *("method", "step", "of LoRA's", "step's peak MiB", "peak of all MiB", "saved MiB", "trainable", "file KiB"),
+    *("", "step", "of LoRA's", "step's peak MiB", "peak of all MiB", "saved MiB", "trainable", "file KiB"),
     "merge",
 )
 
@@ -263,43 +264,68 @@ def table_rows(results: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def write_page(results: dict[str, Any], name: str) -> None:
-    """The tables of the page, and its plots."""
-    for model, found in results["models"].items():
-        refused = [f"\n{method} is left out: {reason}." for method, reason in found["refused"].items()]
-        table = measure.markdown_table(COLUMNS, table_rows(found))
-        measure.between_markers(PAGE, f"{name} {model}", "\n".join((table, *refused)))
-        bars = {method: one["step"] for method, one in found["methods"].items()}
-        measure.plot_bars(f"{name}_{model}", f"A training step ({model})", {model: bars}, (9, 4.5))
+def render(path: Path) -> None:
+    """Write the page's tables and the plots from the results of all thread counts."""
+    text = []
+    for threads, results in sorted(measure.read_json(path).items()):
+        machine = results["environment"]
+        versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+        text.append(
+            f"## Threads: {threads}\n\n{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+            f"{versions}; commit {machine['commit']}, {machine['date']}, load at the start {machine['load']}, "
+            f"seed {machine['seed']}."
+        )
+        for model, found in results["models"].items():
+            text.append(f"### {TITLES[model]}, layers: {found['layers']}")
+            text.append(measure.markdown_table(COLUMNS, table_rows(found)))
+            text += [f"{method} is left out: {reason}." for method, reason in found["refused"].items()]
+            name, title = f"adapter-step-{model}-{threads}", f"{TITLES[model]}, threads: {threads}"
+            measure.plot_bars(name, title, _plotted(found["methods"]), (10, 4.5))
+            text.append(f"![{title}](../images/benchmarks/{name}.svg)")
+    measure.between_markers(PAGE, "results", "\n\n".join(text))
+
+
+def _plotted(methods: dict[str, Any]) -> dict[str, dict[str, measure.Summary]]:
+    """Our methods in one colour for each kind, the others in another."""
+    groups = {}
+    for method, found in methods.items():
+        kind = method.split()[1] if method in OURS else "peers"
+        name = method if kind == "peers" else method.removeprefix(f"QuIC {kind} ")
+        groups.setdefault(name.replace(" ", "\n"), {})[f"QuIC {kind}" if method in OURS else kind] = found["step"]
+    return groups
 
 
 def main(
-    threads: Annotated[int, typer.Option(help="Threads of every library.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of every library.", min=1)] = 1,
     models: Annotated[str, typer.Option(help="Comma-separated: bert, llama.")] = "bert,llama",
     only: Annotated[str, typer.Option(help="Comma-separated beginnings of the methods' names; LoRA is kept.")] = "",
-    layers: Annotated[int, typer.Option(help="Layers of the BERT-wide encoder.")] = 2,
-    repetitions: Annotated[int, typer.Option(help="Steps of each method.")] = 11,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Write the JSON object to this file.")] = None,
-    page: Annotated[bool, typer.Option(help="Write tables and plots of the page, too.")] = False,
+    layers: Annotated[int, typer.Option(help="Layers of the BERT-wide encoder.", min=1)] = 2,
+    repetitions: Annotated[int, typer.Option(help="Steps of each method.", min=1)] = 11,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Keep the results in this file, beside other threads'.")] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Measure nothing: page and plots from the kept results.")
+    ] = False,
 ) -> None:
     """Time a training step. Example: python docs/benchmarks/adapter_step.py --models bert --only "QuIC,OFT"."""
+    if page:
+        render(output or RESULTS)
+        return
     measure.pin_threads(threads)
     starts = tuple(start.strip() for start in only.split(",") if start.strip())
     methods = [method for method in METHODS if not starts or method.startswith((*starts, LORA))]
     results = {
-        **measure.environment(PACKAGES, SEED),
+        "environment": measure.environment(PACKAGES, SEED) | {"repetitions": repetitions},
         "models": {model: measure_model(model, methods, layers, repetitions, threads) for model in models.split(",")},
     }
     if output is not None:
-        measure.write_json(output, results)
-    if page:
-        write_page(results, f"{threads} thread" + "s" * (threads > 1))
+        kept = measure.read_json(output) if output.exists() else {}
+        measure.write_json(output, kept | {str(threads): results})
     if as_json:
         print(json.dumps(results))
         return
     for model, found in results["models"].items():
-        title = f"{model}, {found['layers']} layers, {threads} threads, torch {torch.__version__}"
+        title = f"{TITLES[model]}, layers: {found['layers']}, threads: {threads}, torch {torch.__version__}"
         measure.print_table(title, COLUMNS, table_rows(found))
         for method, reason in found["refused"].items():
             print(f"{method} is left out: {reason}")
