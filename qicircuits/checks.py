@@ -5,9 +5,18 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from .layouts import Layout
+from .memory import require_memory
 from .subsets import subspace_dim
 
-__all__ = ["check_angles", "check_real", "check_square", "check_together", "check_vectors"]
+__all__ = [
+    "check_angles",
+    "check_memory",
+    "check_numbers",
+    "check_real",
+    "check_square",
+    "check_together",
+    "check_vectors",
+]
 
 
 def check_real(tensor: Tensor, name: str) -> None:
@@ -23,6 +32,29 @@ def check_real(tensor: Tensor, name: str) -> None:
     _check_reverse_mode(tensor, name)
 
 
+def check_numbers(tensor: Tensor, name: str) -> None:
+    """Refuse a dtype in which compounds are not computed, real or complex.
+
+    Raises:
+        TypeError: the dtype is another one than float32, float64, complex64 or complex128.
+        NotImplementedError: the tensor carries a forward-mode tangent, which the operators would drop.
+    """
+    _check_tensor(tensor, name)
+    if tensor.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
+        raise TypeError(f"{name} must be float32, float64, complex64 or complex128, got {tensor.dtype}")
+    _check_reverse_mode(tensor, name)
+
+
+def check_memory(needed: int, what: str, device: torch.device) -> None:
+    """Refuse work on a CPU that needs more bytes than are available; other devices refuse it by themselves.
+
+    Raises:
+        MemoryError: less is available.
+    """
+    if device.type == "cpu" and not torch.compiler.is_compiling():
+        require_memory(needed, what)
+
+
 def check_square(matrix: Tensor) -> None:
     """Refuse what is not a (batch of) square matrices, shape (..., n, n).
 
@@ -36,15 +68,15 @@ def check_square(matrix: Tensor) -> None:
 
 
 def check_vectors(vectors: Tensor, n: int, order: int) -> None:
-    """Refuse vectors that are not real or do not have the sector's dimension, shape (..., C(n, k)).
+    """Refuse vectors that are not numbers of a known precision, or not of the sector's dimension, (..., C(n, k)).
 
     Raises:
-        TypeError: the dtype is not a real floating-point type.
+        TypeError: the dtype is neither a real floating-point type nor complex64 or complex128.
         ValueError: the last dimension is not C(n, k), or the order is not in 0..n.
     """
     _check_tensor(vectors, "vectors")
-    if not vectors.is_floating_point():
-        raise TypeError(f"vectors must have a real floating-point dtype, got {vectors.dtype}")
+    if not vectors.is_floating_point() and vectors.dtype not in (torch.complex64, torch.complex128):
+        raise TypeError(f"vectors must have a floating-point dtype, complex64 or complex128, got {vectors.dtype}")
     dim = subspace_dim(n, order)
     if not vectors.dim() or vectors.shape[-1] != dim:
         raise ValueError(
@@ -54,23 +86,23 @@ def check_vectors(vectors: Tensor, n: int, order: int) -> None:
     _check_reverse_mode(vectors, "vectors")
 
 
-def check_angles(angles: Tensor, layout: Layout) -> None:
-    """Refuse angles that are not one a gate, shape (..., n_gates), and what is not a layout.
+def check_angles(angles: Tensor, layout: Layout, name: str = "angles") -> None:
+    """Refuse angles, or phases, that are not one a gate, shape (..., n_gates), and what is not a layout.
 
     Raises:
-        TypeError: `layout` is not a Layout, or `angles` not a float32 or float64 tensor.
+        TypeError: `layout` is not a Layout, or the angles not a float32 or float64 tensor.
         ValueError: the last dimension is not the number of gates.
     """
     if not isinstance(layout, Layout):
         raise TypeError(f"layout must be a Layout, such as brickwork(4), got {layout!r}")
-    check_real(angles, "angles")
+    check_real(angles, name)
     if not angles.dim() or angles.shape[-1] != layout.n_gates:
         raise ValueError(
-            f"angles of {layout} have shape (..., {layout.n_gates}), one a gate, got {tuple(angles.shape)}"
+            f"{name} of {layout} have shape (..., {layout.n_gates}), one a gate, got {tuple(angles.shape)}"
         )
 
 
-def check_together(vectors: Tensor, other: Tensor, name: str, n_last: int) -> None:
+def check_together(vectors: Tensor, other: Tensor, name: str, n_last: int, first: str = "vectors") -> None:
     """Refuse tensors on two devices, or whose leading dimensions do not broadcast.
 
     Args:
@@ -78,21 +110,20 @@ def check_together(vectors: Tensor, other: Tensor, name: str, n_last: int) -> No
         other: a tensor with `n_last` dimensions of its own after the leading ones.
         name: what to call it.
         n_last: see `other`.
+        first: what to call `vectors`.
 
     Raises:
         ValueError: they do not go together.
     """
     if vectors.device != other.device:
-        raise ValueError(f"vectors and {name} must be on one device, got {vectors.device} and {other.device}")
+        raise ValueError(f"{first} and {name} must be on one device, got {vectors.device} and {other.device}")
     try:
         torch.broadcast_shapes(vectors.shape[:-1], other.shape[: other.dim() - n_last])
     except RuntimeError:
         raise ValueError(
-            f"the leading dimensions of vectors and {name} must broadcast, got {tuple(vectors.shape)} and "
+            f"the leading dimensions of {first} and {name} must broadcast, got {tuple(vectors.shape)} and "
             f"{tuple(other.shape)}"
         ) from None
-    if vectors.device != other.device:
-        raise ValueError(f"vectors and {name} must be on one device, got {vectors.device} and {other.device}")
 
 
 def _check_tensor(tensor: Tensor, name: str) -> None:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_real, check_square, check_together, check_vectors
+from .checks import check_memory, check_numbers, check_square, check_together, check_vectors
 from .engine.dispatch import rotate, rotates
 from .engine.laplace import next_compound
 from .engine.modes import apply_modes
@@ -26,8 +26,8 @@ def compound_matrix(matrix: Tensor, order: int) -> Tensor:
     expansion along the first column: the gradient is a polynomial, right also where minors vanish, as at I.
 
     Args:
-        matrix: A, shape (..., n, n), float32 or float64. Need not be orthogonal, but for n > 10 and
-            k > n/2, where Jacobi's complementary minors are used, must be well conditioned.
+        matrix: A, shape (..., n, n), float32, float64, complex64 or complex128. Need not be orthogonal, but for
+            n > 10 and k > n/2, where Jacobi's complementary minors are used, must be well conditioned.
         order: k, with 0 <= k <= n.
 
     Returns:
@@ -35,7 +35,8 @@ def compound_matrix(matrix: Tensor, order: int) -> Tensor:
 
     Raises:
         ValueError: A is not square, the order is not in 0..n, or A is too near to a singular matrix for its order.
-        TypeError: the dtype is not float32 or float64.
+        TypeError: the dtype is another one.
+        MemoryError: C_k(A) does not fit into memory.
 
     >>> compound_matrix(torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]]), 2)
     tensor([[1., 0., 0.],
@@ -43,6 +44,7 @@ def compound_matrix(matrix: Tensor, order: int) -> Tensor:
             [0., 0., 3.]])
     """
     n = _check_matrix(matrix, order)
+    _check_dense(matrix, order)
     if _by_complement(n, order):
         signs = _complement_signs(n, order).to(matrix)
         inverse, determinant = _inverse_transpose(matrix, order)
@@ -66,22 +68,23 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     Derivatives are first order, in reverse mode.
 
     Args:
-        matrix: A, shape (..., n, n), float32 or float64. Need not be orthogonal, but for n > 10 and
-            k > n/2, where Jacobi's complementary minors are used, must be well conditioned.
-        vectors: x, shape (..., C(n, k)), any real floating dtype; computed in the dtype of `matrix`. Leading
-            dimensions broadcast with those of `matrix`.
+        matrix: A, shape (..., n, n), float32, float64, complex64 or complex128. Need not be orthogonal, but for
+            n > 10 and k > n/2, where Jacobi's complementary minors are used, must be well conditioned.
+        vectors: x, shape (..., C(n, k)), any real floating dtype, complex64 or complex128; computed in the precision
+            of `matrix`. Leading dimensions broadcast with those of `matrix`.
         order: k, with 0 <= k <= n.
         method: "modes" (for min(k, n-k) <= 3), "dense" (build C_k(A), multiply), "rotation" (for A in SO(n)), or
             "auto" for the fastest; it takes "rotation" only where A is in SO(n) and wants no gradient.
 
     Returns:
-        y, shape (..., C(n, k)), dtype of `vectors`.
+        y, shape (..., C(n, k)), dtype of `vectors`, or of `matrix` where that alone is complex.
 
     Raises:
         ValueError: A is not square, the order is not in 0..n, `vectors` does not have C(n, k) entries, the
             leading dimensions do not broadcast, the method does not serve this order or this A, or A is too near
             to a singular matrix for it.
-        TypeError: `matrix` is not float32 or float64, or `vectors` is not real floating point.
+        TypeError: `matrix` or `vectors` have another dtype.
+        MemoryError: C_k(A) is to be built and does not fit into memory.
 
     Reference:
         I. Kerenidis and A. Prakash, arXiv:2202.00054.
@@ -93,6 +96,11 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     check_vectors(vectors, n, order)
     check_together(vectors, matrix, "matrix", n_last=2)
     chosen = _method(method, matrix, order)
+    if vectors.is_complex() and not matrix.is_complex():
+        parts = torch.stack((vectors.real, vectors.imag)).unflatten(0, (2, *[1] * (matrix.dim() - vectors.dim() - 1)))
+        return torch.complex(*compound_apply(matrix, parts, order, method=chosen))
+    if matrix.is_complex() and not vectors.is_complex():
+        vectors = vectors.to(matrix.dtype)
     laid = _Columns(matrix, vectors)
     if chosen == "rotation":
         return laid.restore(rotate(laid.matrix, laid.columns, order)).to(vectors.dtype)
@@ -113,11 +121,21 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
 
 
 def _check_matrix(matrix: Tensor, order: int) -> int:
-    check_real(matrix, "matrix")
+    check_numbers(matrix, "matrix")
     check_square(matrix)
     n = matrix.shape[-1]
     subspace_dim(n, order)
     return n
+
+
+def _check_dense(matrix: Tensor, order: int) -> None:
+    n = matrix.shape[-1]
+    k = n - order if _by_complement(n, order) else order
+    dim, below = math.comb(n, k), math.comb(n, max(k - 1, 0))
+    # The matrix, its rows of minors one order below, and the compound of that order.
+    numbers = (dim * dim + dim * below + below * below) * math.prod(matrix.shape[:-2])
+    what = f"the compound matrix of order {order} on {n} wires, {dim} x {dim},"
+    check_memory(numbers * matrix.dtype.itemsize, what, matrix.device)
 
 
 def _method(method: str, matrix: Tensor, order: int) -> str:
@@ -132,6 +150,7 @@ def _method(method: str, matrix: Tensor, order: int) -> str:
     if method != "auto":
         return method
     serves = order > 1 and rotates(matrix.device, n, order) and not torch.compiler.is_compiling()
+    serves = serves and not matrix.is_complex()
     if serves and not matrix.requires_grad and _is_rotation(matrix):
         return "rotation"
     return "modes" if n > _MODES_BEYOND.get(k, n) else "dense"
@@ -142,6 +161,8 @@ def _check_rotation(matrix: Tensor, order: int) -> None:
     if not rotates(matrix.device, n, order):
         where = "on a CPU with numba"
         raise ValueError(f"method 'rotation' serves 0 < k < n {where}, got order={order}, n={n}, {matrix.device}")
+    if matrix.is_complex():
+        raise ValueError(f"method 'rotation' needs a real A in SO(n), got {matrix.dtype}")
     if not torch.compiler.is_compiling() and not _is_rotation(matrix):
         raise ValueError("method 'rotation' needs A in SO(n), got one that is not orthogonal or has determinant -1")
 

@@ -23,6 +23,10 @@ class Layout:
         moments: for each moment the ordered pairs (i, j) of wires that its gates act on.
         name: what errors and drawings call it.
 
+    Attributes:
+        pairs: the pairs of wires in order of application; the k-th angle belongs to the k-th pair.
+        is_nearest_neighbour: whether every gate acts on neighbouring wires, |i - j| = 1.
+
     Raises:
         ValueError: a wire is not in range(n), a pair repeats its wire, a moment is empty or uses a wire twice.
 
@@ -33,10 +37,16 @@ class Layout:
     n: int
     moments: tuple[tuple[Pair, ...], ...]
     name: str = field(default="custom", compare=False)
+    pairs: tuple[Pair, ...] = field(init=False, compare=False)
+    is_nearest_neighbour: bool = field(init=False, compare=False)
+    _hash: int = field(init=False, compare=False)  # engines look their plans up by it at every call
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", _check_wires(self.n))
         object.__setattr__(self, "moments", tuple(tuple(map(_check_pair, moment)) for moment in self.moments))
+        object.__setattr__(self, "pairs", tuple(itertools.chain.from_iterable(self.moments)))
+        object.__setattr__(self, "is_nearest_neighbour", all(abs(i - j) == 1 for i, j in self.pairs))
+        object.__setattr__(self, "_hash", hash((self.n, self.moments)))
         for position, moment in enumerate(self.moments):
             wires = [wire for pair in moment for wire in pair]
             if not moment:
@@ -45,11 +55,6 @@ class Layout:
                 raise ValueError(f"wires must be in 0..{self.n - 1}, got {moment} in moment {position}")
             if len(set(wires)) != len(wires):
                 raise ValueError(f"the pairs of a moment must not share wires, got {moment} in moment {position}")
-
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """The pairs of wires in order of application; the k-th angle belongs to the k-th pair."""
-        return tuple(itertools.chain.from_iterable(self.moments))
 
     @property
     def depth(self) -> int:
@@ -61,10 +66,8 @@ class Layout:
         """Number of gates, which is the number of angles."""
         return len(self.pairs)
 
-    @property
-    def is_nearest_neighbour(self) -> bool:
-        """Whether every gate acts on neighbouring wires, |i - j| = 1."""
-        return all(abs(i - j) == 1 for i, j in self.pairs)
+    def __hash__(self) -> int:
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Layout({self.name}, n={self.n}, gates={self.n_gates}, depth={self.depth})"

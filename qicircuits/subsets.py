@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .memory import require_memory
+
 __all__ = [
     "check_integer",
     "rank_subset",
@@ -54,11 +56,14 @@ def subsets(n: int, order: int) -> list[tuple[int, ...]]:
 
     Raises:
         ValueError: n is negative or the order is not in 0..n.
+        MemoryError: the list does not fit into memory.
 
     >>> subsets(4, 2)
     [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     """
-    _check_sector(n, order)
+    dim = subspace_dim(n, order)
+    # A list's entry, and a tuple with its header; the numbers in it exist once.
+    require_memory(dim * (64 + 8 * order), f"the list of C({n}, {order}) = {dim} subsets")
     return list(itertools.combinations(range(n), order))
 
 
@@ -71,7 +76,10 @@ def subset_array(n: int, order: int) -> NDArray[np.int64]:
            [0, 2],
            [1, 2]])
     """
-    table = np.array(subsets(n, order), dtype=np.int64).reshape(math.comb(n, order), order)
+    dim = subspace_dim(n, order)
+    require_memory(8 * dim * order, f"the array of C({n}, {order}) = {dim} subsets")
+    members = itertools.chain.from_iterable(itertools.combinations(range(n), order))
+    table = np.fromiter(members, np.int64, dim * order).reshape(dim, order)
     table.flags.writeable = False
     return table
 

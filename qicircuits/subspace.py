@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_angles, check_together, check_vectors
+from .checks import check_angles, check_memory, check_together, check_vectors
 from .compound import compound_apply
 from .engine.dispatch import prefers_compound, rotates, sweep, weight_one_matrix
 from .engine.weight_one import gate_lists
@@ -13,6 +13,9 @@ from .layouts import Layout
 from .subsets import subspace_dim
 
 __all__ = ["apply_layout", "is_compound"]
+
+_PARTS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+"""The dtype of the real and imaginary parts."""
 
 
 def is_compound(layout: Layout, order: int, gate: str = "rbs") -> bool:
@@ -40,36 +43,46 @@ def is_compound(layout: Layout, order: int, gate: str = "rbs") -> bool:
 
 
 def apply_layout(
-    vectors: Tensor, angles: Tensor, layout: Layout, order: int, gate: str = "rbs", *, method: str = "auto"
+    vectors: Tensor,
+    angles: Tensor,
+    layout: Layout,
+    order: int,
+    gate: str = "rbs",
+    *,
+    phases: Tensor | None = None,
+    method: str = "auto",
 ) -> Tensor:
     r"""Apply a circuit of RBS or FBS gates to vectors of the weight-k sector.
 
     A gate on wires (i, j) takes, for every pair of basis states |..1..0..>, |..0..1..> that differ there,
 
-        x_a, x_b -> cos(theta) x_a - p sin(theta) x_b,  p sin(theta) x_a + cos(theta) x_b,
+        x_a, x_b -> cos(theta) x_a - p exp(-i phi) sin(theta) x_b,  p exp(i phi) sin(theta) x_a + cos(theta) x_b,
 
-    with p = 1 for RBS and p = (-1)^(ones strictly between i and j) for FBS. The angle is the field's RBS
-    angle, half of PennyLane's with the opposite sign: RBS(theta) = SingleExcitation(-2 theta).
+    with p = 1 for RBS and p = (-1)^(ones strictly between i and j) for FBS, and phi = 0 unless phases are given. The
+    angle is the field's RBS angle, half of PennyLane's with the opposite sign: RBS(theta) =
+    SingleExcitation(-2 theta). A phase is PhaseShift(-phi) before and PhaseShift(phi) after it on its second wire.
 
     Args:
-        vectors: x, shape (..., C(n, k)), any real floating dtype; amplitudes in lexicographic order of subsets.
-            Types shorter than float32 are computed in float32.
+        vectors: x, shape (..., C(n, k)), any real floating dtype, complex64 or complex128; amplitudes in
+            lexicographic order of subsets. Types shorter than float32 are computed in float32.
         angles: theta in radians, shape (..., n_gates), in the order of ``layout.pairs``, float32 or float64.
             Leading dimensions broadcast with those of `vectors`.
         layout: where the gates stand.
         order: Hamming weight k, with 0 <= k <= n.
         gate: "rbs" or "fbs".
+        phases: phi in radians, shape (..., n_gates), float32 or float64; broadcasts with angles and vectors.
         method: "gates" runs the gates one by one, and keeps only the output for the backward; "compound"
             applies C_k of the weight-1 matrix, where the circuit is one; "auto" picks the faster.
 
     Returns:
-        y, shape (..., C(n, k)), dtype and device of `vectors`; differentiable in vectors and angles, once and in
-        reverse mode.
+        y, shape (..., C(n, k)), dtype and device of `vectors`, complex where phases are given; differentiable in
+        vectors, angles and phases, once and in reverse mode.
 
     Raises:
         ValueError: a shape does not fit, the order is not in 0..n, the gate or the method is not known, or
             method="compound" is asked of RBS gates on non-neighbouring wires with 1 < k < n.
-        TypeError: `vectors` is not real floating point, `angles` not float32 or float64, or `layout` no Layout.
+        TypeError: `vectors`, `angles` or `phases` have another dtype, or `layout` is no Layout.
+        MemoryError: the vectors do not fit into memory once more.
 
     >>> from qicircuits import staircase
     >>> apply_layout(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([torch.pi / 2, 0.0]), staircase(3), 1).round()
@@ -78,6 +91,10 @@ def apply_layout(
     check_angles(angles, layout)
     check_vectors(vectors, layout.n, order)
     check_together(vectors, angles, "angles", n_last=1)
+    if phases is not None:
+        check_angles(phases, layout, "phases")
+        check_together(vectors, phases, "phases", n_last=1)
+        check_together(angles, phases, "phases", n_last=1, first="angles")
     if method not in ("auto", "gates", "compound"):
         raise ValueError(f"method is one of 'auto', 'gates', 'compound', got {method!r}")
     compound = is_compound(layout, order, gate)
@@ -87,18 +104,46 @@ def apply_layout(
             f"order={order}: use method='gates', or gate='fbs'"
         )
     dtype = torch.promote_types(vectors.dtype, torch.float32)
-    x, theta = vectors.to(dtype), angles.to(dtype)
-    wires, sizes = gate_lists(layout)
+    precision = _PARTS.get(dtype, dtype)
+    dtype = dtype if phases is None else torch.promote_types(dtype, torch.complex64)
+    _check_copies(vectors, angles, phases, dtype)
+    x, theta = vectors.to(dtype), angles.to(precision)
+    phi = None if phases is None else phases.to(precision)
     if method == "auto":
-        circuits = math.prod(theta.shape[:-1])
-        vectors_each = math.prod(torch.broadcast_shapes(x.shape[:-1], theta.shape[:-1])) // max(circuits, 1)
-        size = x.device, layout.n, order, layout.n_gates
-        method = "compound" if compound and prefers_compound(*size, vectors_each) else "gates"
+        method = "compound" if compound and _prefers_compound(x, theta, phi, layout, order) else "gates"
     if method == "compound":
-        serves = order > 1 and rotates(x.device, layout.n, order)
-        # In float64, and rounded once: what the roundings of many gates add up to is not in A.
-        matrix = weight_one_matrix(theta.double(), wires, sizes, layout.n).to(dtype)
+        matrix = _matrix(theta, phi, layout).to(theta.dtype if phi is None else dtype)
+        serves = order > 1 and phi is None and rotates(x.device, layout.n, order)
         y = compound_apply(matrix, x, order, method="rotation" if serves else "auto")
     else:
-        y = sweep(x, theta, wires, layout.n, order, gate == "fbs")
-    return y.to(vectors.dtype)
+        y = sweep(x, theta, phi, layout, order, gate == "fbs")
+    return y if phases is not None else y.to(vectors.dtype)
+
+
+def _prefers_compound(x: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, order: int) -> bool:
+    if phases is not None and x.device.type == "cpu":
+        return False
+    circuits = math.prod(angles.shape[:-1])
+    vectors_each = math.prod(torch.broadcast_shapes(x.shape[:-1], angles.shape[:-1])) // max(circuits, 1)
+    return prefers_compound(x.device, layout.n, order, layout.n_gates, vectors_each)
+
+
+def _matrix(angles: Tensor, phases: Tensor | None, layout: Layout) -> Tensor:
+    """The weight-1 matrix, in float64, to be rounded once: what the roundings of many gates add up to is not in A."""
+    if phases is None:
+        return weight_one_matrix(angles.double(), *gate_lists(layout), layout.n)
+    units = torch.eye(layout.n, dtype=torch.complex128, device=angles.device)
+    theta, phi = angles.double().unsqueeze(-2), phases.double().unsqueeze(-2)
+    return sweep(units, theta, phi, layout, 1, False).mT
+
+
+def _check_copies(vectors: Tensor, angles: Tensor, phases: Tensor | None, dtype: torch.dtype) -> None:
+    """Refuse what does not fit: the result, a copy in its dtype, and for the backward a state and a gradient."""
+    turns = () if phases is None else (phases.shape[:-1],)
+    batch = math.prod(torch.broadcast_shapes(vectors.shape[:-1], angles.shape[:-1], *turns))
+    wants_gradient = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (vectors, angles, phases)
+    )
+    copies = 1 + (vectors.dtype != dtype) + 2 * wants_gradient
+    needed = copies * batch * vectors.shape[-1] * dtype.itemsize
+    check_memory(needed, f"apply_layout on {batch} vectors of {vectors.shape[-1]} amplitudes", vectors.device)

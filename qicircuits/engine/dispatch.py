@@ -7,12 +7,14 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from .reference import sweep_rows
-from .weight_one import circuit_matrix
+from ..layouts import Layout
+from .reference import sweep_phased_rows, sweep_rows
+from .weight_one import circuit_matrix, gate_lists, gate_wires
 
 try:
     from .cpu_gates import sweep_tokens
     from .cpu_rotation import rotate_sectors
+    from .cpu_states import sweep_phased_states, sweep_states
 except ModuleNotFoundError as error:  # the torch engine needs no numba
     if error.name not in ("numba", "llvmlite"):
         raise
@@ -35,6 +37,13 @@ __all__ = [
     "weight_one_matrix",
 ]
 
+# Fewer vectors than this are faster one after the other, with their amplitudes in the lanes.
+_FEW = 6
+_FEW_LONG_RANGE = 4
+
+# The tables of more pairs of rows than this take longer to make than the gates, and fill the memory.
+_MOST_ROWS = 2**24
+
 # Beyond this many rotations of two amplitudes, finding the matrix of the circuit takes less time than it saves.
 _MOST_ROTATIONS = 5_000_000
 
@@ -42,14 +51,32 @@ _MOST_ROTATIONS = 5_000_000
 _LARGEST_SINGLE = 64
 
 
-def sweep(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermionic: bool) -> Tensor:
-    """The gates of a circuit on x (..., C(n, k)); angles (..., n_gates) broadcast with it, in its dtype."""
-    if _HAS_KERNELS and x.device.type == "cpu" and angles.dim() == 1:
-        return sweep_tokens(x.reshape(-1, x.shape[-1]), angles, wires, n, order, fermionic).reshape(x.shape)
-    batch = torch.broadcast_shapes(x.shape[:-1], angles.shape[:-1])
-    turns = angles.reshape(*[1] * (len(batch) + 1 - angles.dim()), *angles.shape).movedim(-1, 0)
-    rows = x.expand(*batch, -1).movedim(-1, 0)
-    return sweep_rows(rows, turns, wires, n, order, fermionic).movedim(0, -1)
+def sweep(x: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, order: int, fermionic: bool) -> Tensor:
+    """The gates of a circuit on x (..., C(n, k)); angles and phases (..., n_gates) broadcast, in its precision."""
+    turns = (angles,) if phases is None else tuple(torch.broadcast_tensors(angles, phases))
+    batch = torch.broadcast_shapes(x.shape[:-1], turns[0].shape[:-1])
+    if not (_HAS_KERNELS and x.device.type == "cpu"):
+        turns = tuple(t.reshape(*[1] * (len(batch) + 1 - t.dim()), *t.shape).movedim(-1, 0) for t in turns)
+        twin = sweep_rows if phases is None else sweep_phased_rows
+        rows = x.expand(*batch, -1).movedim(-1, 0)
+        return twin(rows, *turns, gate_lists(layout)[0], layout.n, order, fermionic).movedim(0, -1)
+    rows = x.expand(*batch, -1).reshape(-1, x.shape[-1])
+    alike = angles.dim() == 1 and phases is None and not x.is_complex()
+    if alike and _prefers_tokens(len(rows), layout, order):
+        y = sweep_tokens(rows, angles, gate_lists(layout)[0], layout.n, order, fermionic)
+    else:
+        turns = tuple(t[None] if t.dim() == 1 else t.expand(*batch, -1).flatten(0, -2) for t in turns)
+        kernel = sweep_states if phases is None else sweep_phased_states
+        y = kernel(rows, *turns, gate_wires(layout), layout.n, order, fermionic)
+    return y.reshape(*batch, x.shape[-1])
+
+
+def _prefers_tokens(tokens: int, layout: Layout, order: int) -> bool:
+    """Whether there are vectors enough for one in each lane, and room for a table of every pair of amplitudes."""
+    n = layout.n
+    pairs = n - 1 if layout.is_nearest_neighbour else min(layout.n_gates, n * (n - 1) // 2)
+    rows = pairs * math.comb(n - 2, order - 1) if 0 < order < n else 0
+    return tokens >= (_FEW if layout.is_nearest_neighbour else _FEW_LONG_RANGE) and rows <= _MOST_ROWS
 
 
 def weight_one_matrix(angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tensor:
@@ -63,7 +90,9 @@ def prefers_compound(device: torch.device, n: int, order: int, n_gates: int, vec
     """Whether a circuit that is a compound is applied faster as one than gate by gate, to so many vectors."""
     if not (_HAS_KERNELS and device.type == "cpu"):
         return order <= 3
-    return order == 1 or (0 < order < n and n_gates * math.comb(n - 2, order - 1) * vectors > _MOST_ROTATIONS)
+    if vectors < _FEW or not 0 < order < n:
+        return False
+    return order == 1 or n_gates * math.comb(n - 2, order - 1) * vectors > _MOST_ROTATIONS
 
 
 def rotates(device: torch.device, n: int, order: int) -> bool:

@@ -42,8 +42,8 @@ def _next_compound_backward(grad: Tensor, matrix: Tensor, previous: Tensor, orde
         entry, minors = matrix.index_select(-2, wire), previous.index_select(-2, rest)
         grad_entry, grad_minors = torch.zeros_like(entry), torch.zeros_like(minors)
         for j, here, tail in _first_columns(matrix.shape[-1], order):
-            grad_entry[..., j] = (grad[..., here] * minors[..., tail:]).sum(-1)
-            grad_minors[..., tail:].addcmul_(entry[..., j : j + 1], grad[..., here])
+            grad_entry[..., j] = (grad[..., here] * minors[..., tail:].conj_physical()).sum(-1)
+            grad_minors[..., tail:].addcmul_(entry[..., j : j + 1].conj_physical(), grad[..., here])
         grad_matrix.index_add_(-2, wire, grad_entry, alpha=(-1) ** r)
         grad_previous.index_add_(-2, rest, grad_minors, alpha=(-1) ** r)
     return grad_matrix, grad_previous

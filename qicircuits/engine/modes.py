@@ -36,14 +36,16 @@ def apply_modes(matrix: Tensor, columns: Tensor, order: int) -> Tensor:
 @torch.library.custom_op("qicircuits::apply_modes_backward", mutates_args=())
 def _apply_modes_backward(grad: Tensor, matrix: Tensor, columns: Tensor, order: int) -> tuple[Tensor, Tensor]:
     # dL = <G, dY> / k! over whole antisymmetric tensors, and by symmetry each of the k modes gives the same:
-    # with P = A^T on every mode of G but the first, dL/dA = P X^T / (k-1)!, and dL/dX = A^T on P's first mode.
+    # with P = A^H on every mode of G but the first, dL/dA = P X^H / (k-1)!, and dL/dX = A^H on P's first mode.
     tables = _tables(matrix.shape[-1], order, matrix.device)
     n = matrix.shape[-1]
     first_mode = (*columns.shape[:-2], n, n ** (order - 1) * columns.shape[-1])
     with full_precision(matrix.device):
-        partial = _on_modes(matrix.mT, _tensor(grad, tables.antisymmetric), range(1, order))
-        product = partial.reshape(first_mode) @ _tensor(columns, tables.antisymmetric).reshape(first_mode).mT
-        tensor = _on_modes(matrix.mT, partial, range(1))
+        adjoint = matrix.mT.conj_physical()  # an operator's own lazy conjugates are not looked at under torch.compile
+        partial = _on_modes(adjoint, _tensor(grad, tables.antisymmetric), range(1, order))
+        tensor = _tensor(columns, tables.antisymmetric).reshape(first_mode)
+        product = partial.reshape(first_mode) @ tensor.mT.conj_physical()
+        tensor = _on_modes(adjoint, partial, range(1))
     return product / math.factorial(order - 1), tensor.index_select(-2, tables.entries[0][1])
 
 

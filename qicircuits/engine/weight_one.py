@@ -3,14 +3,16 @@
 import functools
 import itertools
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..layouts import Layout
 from .gradient import register_gradient
 from .precision import full_precision
 
-__all__ = ["circuit_matrix", "gate_lists"]
+__all__ = ["circuit_matrix", "gate_lists", "gate_wires"]
 
 # Above this many entries in all moment matrices together, one moment after the other saves memory and time.
 _TREE_ENTRIES = 2**21
@@ -19,6 +21,18 @@ _TREE_ENTRIES = 2**21
 def gate_lists(layout: Layout) -> tuple[list[int], list[int]]:
     """The wires of all gates one after the other, and the number of gates in each moment: what operators take."""
     return [wire for pair in layout.pairs for wire in pair], [len(moment) for moment in layout.moments]
+
+
+def gate_wires(layout: Layout) -> Tensor:
+    """The first of `gate_lists` as a tensor."""
+    if torch.compiler.is_compiling():  # it warns of caches
+        return torch.tensor(gate_lists(layout)[0], dtype=torch.int64)
+    return torch.from_numpy(_gate_wires(layout))
+
+
+@functools.lru_cache(maxsize=64)
+def _gate_wires(layout: Layout) -> NDArray[np.int64]:
+    return np.array(layout.pairs, np.int64).reshape(-1)
 
 
 @torch.library.custom_op("qicircuits::circuit_matrix", mutates_args=())
