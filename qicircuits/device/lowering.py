@@ -1,0 +1,147 @@
+"""Circuits taken down to the gates that the device runs; a gate that changes the weight is refused by name."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pennylane as qml
+from pennylane.exceptions import DecompositionUndefinedError, DeviceError, MatrixUndefinedError
+from pennylane.operation import Operator, StatePrepBase
+from pennylane.tape import QuantumScript, QuantumScriptBatch
+from pennylane.typing import PostprocessingFn
+
+from .gate_parts import is_in_table
+
+__all__ = ["NAME", "keeps_weight", "lower_to_subspace"]
+
+NAME = "qicircuits.subspace"
+
+# Angles at which no entry of a matrix vanishes by chance.
+_GENERIC = (0.7391, 1.2337, 2.1715, 0.3183, 1.6180, 0.5772)
+
+# A gate without a place in the table is taken as its matrix, on at most so many wires.
+_WIDEST = 6
+
+_ROTATE = "use RBS or SingleExcitation on two wires to move a particle, PhaseShift or RZ for a phase"
+_START = "put it before every other gate on its wire, where it chooses the basis state"
+_INSTEAD = {
+    "PauliX": _START,
+    "PauliY": f"{_START}, as PauliX",
+    "Hadamard": "use RBS(pi/4) or SingleExcitation(-pi/2) on two wires: one particle in equal superposition",
+    "CNOT": "use CZ for a sign, SWAP or CSWAP to exchange wires",
+    "Toffoli": "use CCZ for a sign, CSWAP to exchange wires",
+    "MultiControlledX": "use ctrl(Z) for a sign, CSWAP to exchange wires",
+    "IsingXX": "use IsingXY",
+    "IsingYY": "use IsingXY",
+    "MottonenStatePreparation": "use StatePrep, supported on fixed weights",
+    "QubitUnitary": f"its matrix must be block diagonal in the weight, on at most {_WIDEST} wires",
+} | dict.fromkeys(("RX", "RY", "Rot", "U2", "U3", "SX", "CRX", "CRY", "CRot", "PauliRot"), _ROTATE)
+_ELSE = "use RBS, FBS, SingleExcitation, DoubleExcitation, SWAP, IsingXY or gates that are diagonal"
+
+
+def _first(results: tuple[object, ...]) -> object:
+    return results[0]
+
+
+@qml.transform
+def lower_to_subspace(tape: QuantumScript) -> tuple[QuantumScriptBatch, PostprocessingFn]:
+    """Decompose what the device does not run itself, and refuse what does not preserve the Hamming weight.
+
+    Pauli X and BasisState on wires that no other gate has touched choose the basis state at the start.
+
+    Raises:
+        DeviceError: an operation measures, prepares a state in the middle, or does not preserve the weight.
+    """
+    operations: list[Operator] = []
+    touched: set[object] = set()
+    with qml.QueuingManager.stop_recording():
+        for position, op in enumerate(tape.operations):
+            operations.extend(_lower(op, position, touched))
+    same = len(operations) == len(tape.operations) and all(map(_is, operations, tape.operations))
+    return ((tape,) if same else (tape.copy(operations=operations),)), _first
+
+
+def _is(a: object, b: object) -> bool:
+    return a is b
+
+
+def _lower(op: Operator, position: int, touched: set[object]) -> Iterator[Operator]:
+    if isinstance(op, qml.ops.MidMeasure | qml.ops.Conditional):
+        rule = "mid-circuit measurements are not supported: measure at the end, with return"
+        raise DeviceError(f"{NAME}: {rule}; got {op.name} on wires {op.wires.tolist()}")
+    if op.name in ("PauliX", "BasisState") and touched.isdisjoint(op.wires):
+        yield op
+        return
+    if isinstance(op, StatePrepBase):
+        if position or touched:
+            rule = f"{op.name} is supported only as the first operation"
+            raise DeviceError(f"{NAME}: {rule}, got it on wires {op.wires.tolist()} after {position} operations")
+        touched.update(op.wires)
+        yield op
+        return
+    if keeps_weight(op):
+        touched.update(op.wires)
+        yield op
+        return
+    parts = _parts(op)
+    if parts is None:
+        raise _refusal(op)
+    # The parts speak in the name of the whole: nobody wrote the gate deep inside that breaks the weight.
+    tried: list[Operator] = []
+    held = set(touched)
+    try:
+        for part in parts:
+            tried += _lower(part, position, held)
+    except DeviceError:
+        raise _refusal(op) from None
+    touched |= held
+    yield from tried
+
+
+def _parts(op: Operator) -> list[Operator] | None:
+    if not op.has_decomposition:
+        return None
+    try:
+        return op.decomposition()
+    except DecompositionUndefinedError:
+        return None
+
+
+def _refusal(op: Operator) -> DeviceError:
+    advice = _INSTEAD.get(op.name, _INSTEAD.get(getattr(getattr(op, "base", None), "name", ""), _ELSE))
+    rule = f"{op.name} on wires {op.wires.tolist()} is not supported, because it does not preserve the Hamming weight"
+    return DeviceError(f"{NAME}: {rule}; {advice}")
+
+
+def keeps_weight(op: Operator) -> bool:
+    """Whether the device runs a gate as it is: by the table, or by a matrix that is block diagonal in the weight.
+
+    A gate with angles must preserve the weight at all of them: derivatives stay in the sector, too.
+    """
+    if is_in_table(op):
+        return True
+    if len(op.wires) > _WIDEST or not op.has_matrix:
+        return False
+    if op.num_params and not any(op.ndim_params) and not op.hyperparameters:
+        return _keeps_weight_at_all_angles(type(op), len(op.wires))
+    if op.num_params and not any(op.ndim_params):
+        return _is_block_diagonal(_elsewhere(op)) and _is_block_diagonal(op)
+    return _is_block_diagonal(op)
+
+
+def _keeps_weight_at_all_angles(kind: type[Operator], n_wires: int) -> bool:
+    return _is_block_diagonal(kind(*_GENERIC[: kind.num_params], wires=range(n_wires)))
+
+
+def _elsewhere(op: Operator) -> Operator:
+    return qml.ops.functions.bind_new_parameters(op, _GENERIC[: op.num_params])
+
+
+def _is_block_diagonal(op: Operator) -> bool:
+    try:
+        matrix = np.asarray(qml.math.toarray(qml.math.detach(op.matrix())))
+    except MatrixUndefinedError:
+        return False
+    weights = np.bitwise_count(np.arange(matrix.shape[-1]))
+    outside = np.abs(matrix)[..., weights[:, None] != weights]
+    rounding = np.finfo(matrix.dtype).eps if matrix.dtype.kind in "fc" else 0.0
+    return bool(outside.max(initial=0.0) <= 100 * rounding)

@@ -1,0 +1,178 @@
+"""Results of finite shots, drawn from the amplitudes of the sectors."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pennylane.exceptions import DeviceError
+from pennylane.measurements import (
+    CountsMP,
+    ExpectationMP,
+    MeasurementProcess,
+    SampleMeasurement,
+    SampleMP,
+    Shots,
+    VarianceMP,
+)
+from pennylane.operation import Operator
+from pennylane.pauli import PauliSentence
+from pennylane.wires import Wires
+
+from ..engine.direct_sum import Selection
+from ..engine.local_gates import Circuit, Mix, apply_circuit, plan_mixes
+from .measurements import SectorVector, check_is_diagonal
+from .observables import on_sectors
+
+__all__ = ["sample_results"]
+
+# An observable that is not diagonal is measured after a rotation of at most so many wires.
+_WIDEST_ROTATION = 6
+
+Samples = NDArray[Any]
+
+
+def sample_results(
+    processes: list[MeasurementProcess],
+    state: SectorVector,
+    shots: Shots,
+    rng: np.random.Generator,
+    is_batched: bool,
+) -> list[tuple[Any, ...]]:
+    """For each part of a shot vector the results of all measurements.
+
+    All wires are measured once for all measurements whose observables are diagonal; an observable that moves
+    particles between few wires is measured in its own eigenbasis, with shots of its own.
+
+    Raises:
+        DeviceError: an observable changes the weight, or moves particles between too many wires.
+    """
+    measured = _draw(state, shots.total_shots, rng)
+    drawn = [_values(process, state, measured, rng) for process in processes]
+    results = []
+    for low, high in shots.bins():
+        part = []
+        for process, values in zip(processes, drawn, strict=True):
+            result = _results(process, state, measured[:, low:high], None if values is None else values[:, low:high])
+            part.append(result if is_batched else result[0])
+        results.append(tuple(part))
+    return results
+
+
+def _draw(state: SectorVector, total: int, rng: np.random.Generator) -> Samples:
+    """The amplitudes that are found, shape (batch, shots)."""
+    probabilities = state.probabilities.detach().numpy()
+    bounds = probabilities.cumsum(axis=1)
+    found = [np.searchsorted(row, row[-1] * rng.random(total), side="right") for row in bounds]
+    return np.minimum(np.stack(found), state.space.dim - 1)
+
+
+def _values(
+    process: MeasurementProcess, state: SectorVector, measured: Samples, rng: np.random.Generator
+) -> Samples | None:
+    """The values of an observable in all shots, shape (batch, shots); None without an observable."""
+    if not isinstance(process, SampleMeasurement):
+        rule = f"{type(process).__name__} has no results of finite shots"
+        raise DeviceError(f"{rule}: return probs, sample, counts, expval, var or sector_probs")
+    if process.obs is None or not isinstance(process, ExpectationMP | VarianceMP | SampleMP | CountsMP):
+        check_is_diagonal(process)
+        return None
+    diagonal, moving = _split(process.obs, state)
+    if len(moving) + (diagonal is not None) > 1 and not isinstance(process, ExpectationMP):
+        rule = "only the expectation value of a sum of observables that do not commute is measured with finite shots"
+        raise DeviceError(f"{rule}, got {type(process).__name__} of {process.obs}")
+    total = np.zeros(measured.shape)
+    if diagonal is not None:
+        total += diagonal[measured]
+    for matrix, wires in moving:
+        total += _moving_values(matrix, wires, process.obs, state, measured.shape[1], rng)
+    return total
+
+
+def _split(obs: Operator, state: SectorVector) -> tuple[Samples | None, list[tuple[Samples, Wires]]]:
+    """An observable as values of the basis states, and matrices on few wires that move particles between them."""
+    block = on_sectors(obs, state.wires, state.space, state.space)
+    groups = _groups(obs)
+    if block.is_diagonal and not any(_changes_weight(matrix) for matrix, _ in groups):
+        values = np.zeros(state.space.dim)
+        values[block.columns.numpy()] = block.values.real.numpy()
+        return values, []
+    still = [term for term in obs.pauli_rep or {} if set(term.values()) <= {"Z"}]
+    if not still:
+        return None, list(groups)
+    diagonal = PauliSentence({term: obs.pauli_rep[term] for term in still})
+    return _split(diagonal.operation(wire_order=state.wires), state)[0], list(groups)
+
+
+def _groups(obs: Operator) -> list[tuple[Samples, Wires]]:
+    """The parts of an observable that are not diagonal, those together that flip the same wires."""
+    if obs.pauli_rep is None:
+        if not obs.diagonalizing_gates() if obs.has_diagonalizing_gates else False:
+            return []
+        return [(_small(obs, len(obs.wires)).matrix(), obs.wires)]
+    flips: dict[frozenset[Any], dict[Any, complex]] = defaultdict(dict)
+    for word, coefficient in obs.pauli_rep.items():
+        if flipped := frozenset(wire for wire, letter in word.items() if letter != "Z"):
+            flips[flipped][word] = coefficient
+    sentences = map(PauliSentence, flips.values())
+    return [(_small(obs, len(s.wires), s).to_mat(wire_order=s.wires), s.wires) for s in sentences]
+
+
+def _small(obs: Operator, width: int, part: Any = None) -> Any:
+    if width > _WIDEST_ROTATION:
+        rule = f"with finite shots an observable moves particles between at most {_WIDEST_ROTATION} wires"
+        raise DeviceError(f"{rule}, got {width} in {obs}")
+    return obs if part is None else part
+
+
+def _changes_weight(matrix: Samples) -> bool:
+    weights = np.bitwise_count(np.arange(len(matrix)))
+    return bool(np.abs(matrix[weights[:, None] != weights]).max(initial=0.0) > 1e-12)
+
+
+def _moving_values(
+    matrix: Samples, wires: Wires, obs: Operator, state: SectorVector, shots: int, rng: np.random.Generator
+) -> Samples:
+    """Eigenvalues, each found with the probability of its eigenvectors, which have a weight of their own."""
+    if _changes_weight(matrix):
+        rule = (
+            "with finite shots an observable must preserve the Hamming weight in each part that flips the same wires"
+        )
+        raise DeviceError(f"{rule}, got {obs}")
+    own = tuple(state.wires.indices(wires))
+    eigenvalues = np.zeros(len(matrix))
+    weights = np.bitwise_count(np.arange(len(matrix)))
+    mixes: list[Mix] = []
+    entries: list[Samples] = []
+    for weight in range(len(own) + 1):
+        states = np.flatnonzero(weights == weight)
+        eigenvalues[states], vectors = np.linalg.eigh(matrix[np.ix_(states, states)])
+        held = (tuple(int(s) >> np.arange(len(own))[::-1] & 1) for s in states)
+        mixes.append(Mix(tuple(Selection(own, bits) for bits in held), sum(len(entry) for entry in entries)))
+        entries.append(vectors.conj().T.ravel())
+    circuit = Circuit(state.space, (plan_mixes(mixes, state.space),))
+    amplitudes = state.amplitudes.detach().to(torch.complex128)
+    flat = torch.from_numpy(np.concatenate(entries).astype(complex))[None]
+    turned = replace(state, amplitudes=apply_circuit(amplitudes, torch.zeros(1, 0), flat, circuit))
+    return eigenvalues[state.space.local_states(own)[_draw(turned, shots, rng)]]
+
+
+def _results(process: MeasurementProcess, state: SectorVector, rows: Samples, values: Samples | None) -> list[Any]:
+    """The result of each state of a batch."""
+    if values is None:
+        bits = state.space.occupied[rows].astype(np.int64)
+        return [process.process_samples(own, state.wires) for own in bits]
+    if isinstance(process, ExpectationMP):
+        return list(values.mean(axis=1))
+    if isinstance(process, VarianceMP):
+        return list(values.var(axis=1))
+    return list(values) if isinstance(process, SampleMP) else list(_counted(process, values))
+
+
+def _counted(process: CountsMP, values: Samples) -> Iterator[dict[float, int]]:
+    every = {float(value): 0 for value in process.eigvals()} if process.all_outcomes else {}
+    for own in values:
+        yield every | dict(sorted(Counter(own.tolist()).items()))

@@ -1,0 +1,216 @@
+"""One circuit run on its sectors, and what PennyLane gets back for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+import torch
+from pennylane.measurements import MeasurementProcess
+from pennylane.operation import Operator, StatePrepBase
+from pennylane.tape import QuantumScript
+from pennylane.wires import Wires
+from torch import Tensor
+
+from ..engine.local_gates import apply_circuit
+from .compiled import Compiled, Given, compile_circuit
+from .initial_states import chooses_basis_state, initial_state
+from .measurements import SectorVector, measure
+from .sampling import sample_results
+
+__all__ = ["Run", "as_array", "exact_results", "exact_tensors", "run", "sampled_results"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A circuit after its run.
+
+    Attributes:
+        state: the state at its end.
+        processes: what is measured.
+        is_batched: whether its parameters have a batch.
+        has_tensors: whether any of its parameters is a torch tensor.
+        theta: the parameters of the gates in the table, shape (1 or batch, n).
+        theta_of: which parameters of the circuit they are, in that order.
+        leaves: its other parameters that a derivative is wanted for, by number.
+        compiled: its plan.
+        key: equal for runs of equal circuits.
+    """
+
+    state: SectorVector
+    processes: Sequence[MeasurementProcess]
+    is_batched: bool
+    has_tensors: bool
+    theta: Tensor
+    theta_of: list[int]
+    leaves: dict[int, Tensor]
+    compiled: Compiled
+    key: tuple[object, ...]
+
+
+@dataclass
+class _Parameters:
+    """The parameters of a circuit on their way into torch.
+
+    Attributes:
+        trainable: numbers of those that a derivative is wanted for by the device's own method; None for torch's.
+        leaves: those among them that were asked for.
+        has_tensors: whether any was a torch tensor.
+    """
+
+    trainable: frozenset[int] | None
+    leaves: dict[int, Tensor]
+    has_tensors: bool = False
+
+    def tensor(self, number: int, value: Any) -> Tensor:
+        """One parameter in double precision."""
+        if isinstance(value, Tensor):
+            self.has_tensors = True
+            tensor = value.cpu()
+        else:
+            tensor = torch.from_numpy(np.array(qml.math.toarray(value)))
+        tensor = tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+        if self.trainable is not None and number in self.trainable:
+            tensor = self.leaves.setdefault(number, tensor.detach().requires_grad_())
+        return tensor
+
+    def angles(self, values: Sequence[Any]) -> Tensor:
+        """Numbers, or batches of them, as one tensor of shape (1 or batch, n)."""
+        if any(isinstance(value, Tensor) for value in values):
+            self.has_tensors = True
+            columns = [torch.as_tensor(value).cpu().to(torch.float64).reshape(-1) for value in values]
+            if all(len(column) == 1 for column in columns):
+                return torch.cat(columns)[None]
+            batch = max(map(len, columns))
+            return torch.stack([column.expand(batch) for column in columns], dim=1)
+        try:
+            theta = torch.tensor([[float(value) for value in values]], dtype=torch.float64)
+        except TypeError:
+            arrays = [np.asarray(value, dtype=np.float64).reshape(-1) for value in values]
+            theta = torch.from_numpy(np.stack(np.broadcast_arrays(*arrays), axis=1))
+        return theta if self.trainable is None else theta.requires_grad_()
+
+
+def run(
+    circuit: QuantumScript,
+    wires: Wires,
+    trainable: Sequence[int] | None = None,
+    kept: Mapping[Any, Run] | None = None,
+) -> Run:
+    """Run a lowered circuit.
+
+    Args:
+        circuit: made of what the device runs.
+        wires: the wires of the device.
+        trainable: numbers of the parameters that the device's own derivatives are wanted for.
+        kept: runs by their keys, to find this one in.
+    """
+    parameters = _Parameters(None if trainable is None else frozenset(trainable), {})
+    starts: list[tuple[int, Operator]] = []
+    gates: list[Operator] = []
+    numbers: list[int] = []
+    number = 0
+    for op in circuit.operations:
+        if isinstance(op, StatePrepBase) or chooses_basis_state(op):
+            starts.append((number, op))
+        else:
+            gates.append(op)
+            numbers.append(number)
+        number += op.num_params
+    places = {wire: place for place, wire in enumerate(wires)}
+    where = [tuple([places[wire] for wire in gate.wires]) for gate in gates]
+
+    prepared = next((first for first, op in starts if isinstance(op, StatePrepBase)), 0)
+    space, start = initial_state([op for _, op in starts], wires, lambda value: parameters.tensor(prepared, value))
+    compiled = compile_circuit(gates, where, space)
+    given = [_given(gates[item.gate], numbers[item.gate], item, parameters) for item in compiled.given]
+    own = {item.gate for item in compiled.given}
+    named = [index for index, gate in enumerate(gates) if gate.num_params and index not in own]
+    theta = parameters.angles([gates[index].data[0] for index in named])
+    processes = _with_leaves(circuit, number, parameters)
+
+    values = (tensor.detach().numpy().tobytes() for tensor in (theta, start, *given))
+    key = id(compiled), wires, space.orders, frozenset(trainable or ()), tuple(values)
+    # With a trainable observable the measurements are this run's own.
+    if kept is not None and max(parameters.leaves, default=0) < number and (same := kept.get(key)) is not None:
+        return replace(same, processes=processes)
+    state = SectorVector(wires, space, _final(start, theta, given, compiled))
+    theta_of = [numbers[index] for index in named]
+    return Run(
+        state,
+        processes,
+        circuit.batch_size is not None,
+        parameters.has_tensors,
+        theta,
+        theta_of,
+        parameters.leaves,
+        compiled,
+        key,
+    )
+
+
+def _given(gate: Operator, first: int, item: Given, parameters: _Parameters) -> Tensor:
+    """Entries of a gate's own matrix, shape (1 or batch, n)."""
+    tensors = [parameters.tensor(first + index, value) for index, value in enumerate(gate.data)]
+    if item.is_diagonal:
+        return tensors[0].reshape(-1, len(item.places))[:, item.places].to(torch.complex128)
+    if any(tensor.requires_grad for tensor in tensors):
+        with qml.QueuingManager.stop_recording():
+            gate = qml.ops.functions.bind_new_parameters(gate, tensors)
+    matrix = gate.matrix()
+    matrix = matrix if isinstance(matrix, Tensor) else torch.from_numpy(np.asarray(qml.math.toarray(matrix)))
+    return matrix.reshape(-1, 4 ** len(gate.wires))[:, item.places].to(torch.complex128)
+
+
+def _with_leaves(circuit: QuantumScript, number: int, parameters: _Parameters) -> list[MeasurementProcess]:
+    """The measurements, their observables made of the leaves that derivatives are wanted for."""
+    processes = []
+    for process in circuit.measurements:
+        obs = process.obs
+        count = 0 if obs is None else len(obs.data)
+        if obs is not None and not (parameters.trainable or frozenset()).isdisjoint(range(number, number + count)):
+            tensors = [parameters.tensor(number + index, value) for index, value in enumerate(obs.data)]
+            with qml.QueuingManager.stop_recording():
+                process = type(process)(obs=qml.ops.functions.bind_new_parameters(obs, tensors))
+        number += count
+        processes.append(process)
+    return processes
+
+
+def _final(start: Tensor, theta: Tensor, given: Sequence[Tensor], compiled: Compiled) -> Tensor:
+    dtype = torch.complex128 if compiled.is_complex else start.dtype
+    entries = compiled.entries(theta)
+    if given:
+        batch = max(len(entries), *map(len, given))
+        columns = [tensor.to(torch.complex128).expand(batch, -1) for tensor in (entries, *given)]
+        entries = torch.cat(columns, dim=1)
+    batch = max(len(start), len(theta), len(entries))
+    angles = compiled.angles(theta)
+    return apply_circuit(start.to(dtype).expand(batch, -1), angles, entries.to(dtype), compiled.circuit)
+
+
+def exact_results(circuit: QuantumScript, done: Run, as_numpy: bool) -> Any:
+    """One result for each measurement, alone if there is only one."""
+    results = [as_array(result) if as_numpy else result for result in exact_tensors(done)]
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def exact_tensors(done: Run) -> list[Tensor]:
+    """The results of all measurements, with a leading batch only if the circuit has one."""
+    results = (measure(process, done.state) for process in done.processes)
+    if not done.is_batched:
+        return [result[0] for result in results]
+    return [result.expand(len(done.state.amplitudes), *result.shape[1:]) for result in results]
+
+
+def as_array(result: Tensor) -> Any:
+    """As numpy: a number where there is only one."""
+    return result.detach().resolve_conj().numpy()[()]
+
+
+def sampled_results(circuit: QuantumScript, done: Run, rng: np.random.Generator) -> Any:
+    """One result for each measurement, alone if there is only one; as a tuple for each part of a shot vector."""
+    parts = sample_results(circuit.measurements, done.state, circuit.shots, rng, done.is_batched)
+    results = tuple(part[0] if len(part) == 1 else part for part in parts)
+    return results if circuit.shots.has_partitioned_shots else results[0]
