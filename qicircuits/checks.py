@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from .engine.shapes import common_shape
 from .layouts import Layout
 from .memory import require_memory
 from .subsets import subspace_dim
@@ -118,7 +119,7 @@ def check_together(vectors: Tensor, other: Tensor, name: str, n_last: int, first
     if vectors.device != other.device:
         raise ValueError(f"{first} and {name} must be on one device, got {vectors.device} and {other.device}")
     try:
-        torch.broadcast_shapes(vectors.shape[:-1], other.shape[: other.dim() - n_last])
+        common_shape(vectors.shape[:-1], other.shape[: other.dim() - n_last])
     except RuntimeError:
         raise ValueError(
             f"the leading dimensions of {first} and {name} must broadcast, got {tuple(vectors.shape)} and "

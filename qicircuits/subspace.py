@@ -8,6 +8,7 @@ from torch import Tensor
 from .checks import check_angles, check_memory, check_together, check_vectors
 from .compound import compound_apply
 from .engine.dispatch import prefers_compound, rotates, sweep, weight_one_matrix
+from .engine.shapes import common_shape
 from .engine.weight_one import gate_lists
 from .layouts import Layout
 from .subsets import subspace_dim
@@ -124,7 +125,7 @@ def _prefers_compound(x: Tensor, angles: Tensor, phases: Tensor | None, layout: 
     if phases is not None and x.device.type == "cpu":
         return False
     circuits = math.prod(angles.shape[:-1])
-    vectors_each = math.prod(torch.broadcast_shapes(x.shape[:-1], angles.shape[:-1])) // max(circuits, 1)
+    vectors_each = math.prod(common_shape(x.shape[:-1], angles.shape[:-1])) // max(circuits, 1)
     return prefers_compound(x.device, layout.n, order, layout.n_gates, vectors_each)
 
 
@@ -140,7 +141,7 @@ def _matrix(angles: Tensor, phases: Tensor | None, layout: Layout) -> Tensor:
 def _check_copies(vectors: Tensor, angles: Tensor, phases: Tensor | None, dtype: torch.dtype) -> None:
     """Refuse what does not fit: the result, a copy in its dtype, and for the backward a state and a gradient."""
     turns = () if phases is None else (phases.shape[:-1],)
-    batch = math.prod(torch.broadcast_shapes(vectors.shape[:-1], angles.shape[:-1], *turns))
+    batch = math.prod(common_shape(vectors.shape[:-1], angles.shape[:-1], *turns))
     wants_gradient = torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in (vectors, angles, phases)
     )

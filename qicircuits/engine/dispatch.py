@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..layouts import Layout
 from .reference import sweep_phased_rows, sweep_rows
+from .shapes import common_shape
 from .weight_one import circuit_matrix, gate_lists, gate_wires
 
 try:
@@ -54,7 +55,7 @@ _LARGEST_SINGLE = 64
 def sweep(x: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, order: int, fermionic: bool) -> Tensor:
     """The gates of a circuit on x (..., C(n, k)); angles and phases (..., n_gates) broadcast, in its precision."""
     turns = (angles,) if phases is None else tuple(torch.broadcast_tensors(angles, phases))
-    batch = torch.broadcast_shapes(x.shape[:-1], turns[0].shape[:-1])
+    batch = common_shape(x.shape[:-1], turns[0].shape[:-1])
     if not (_HAS_KERNELS and x.device.type == "cpu"):
         turns = tuple(t.reshape(*[1] * (len(batch) + 1 - t.dim()), *t.shape).movedim(-1, 0) for t in turns)
         twin = sweep_rows if phases is None else sweep_phased_rows
