@@ -19,7 +19,7 @@ ONLY_IN = {
     "peft": ["adapters/"],
     "adapters": ["adapters/"],
     "typer": ["adapters/"],
-    "rich": ["adapters/"],
+    "rich": ["adapters/", "qicircuits/resources/"],
 }
 
 

@@ -1,0 +1,119 @@
+"""Adapters as blocks for a cost estimate: plans, compiled blocks, layers, models, and what is saved of them."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from peft import get_peft_model
+from torch import nn
+from transformers import AutoConfig, AutoModel
+
+from qicircuits.layouts import brickwork
+from qicircuits.resources import BlockGroup, describe_blocks
+
+from .compile import CompiledBlock, adapted_layers
+from .config import QuICConfig
+from .plan import BlockPlan
+from .rotation import Rotation
+
+__all__ = ["configured_blocks", "saved_blocks"]
+
+_MOST_NAMES = 4
+
+
+@describe_blocks.register
+def _(plan: BlockPlan) -> list[BlockGroup]:
+    return [BlockGroup(brickwork(plan.n), plan.orders, plan.n_blocks, "block")]
+
+
+@describe_blocks.register
+def _(rotation: Rotation) -> list[BlockGroup]:
+    return describe_blocks(rotation.plan)
+
+
+@describe_blocks.register
+def _(block: CompiledBlock) -> list[BlockGroup]:
+    return [BlockGroup(block.layout, block.orders, 1, f"{block.module}, block {block.block}")]
+
+
+@describe_blocks.register
+def _(model: nn.Module) -> list[BlockGroup]:
+    """The blocks of all active adapters of a layer or a model; layers of one shape become one group."""
+    layers: dict[BlockPlan, list[str]] = defaultdict(list)
+    for name, layer, adapter in adapted_layers(model, None):
+        layers[layer.quic_rotation[adapter].plan].append(name)
+    return [
+        BlockGroup(brickwork(plan.n), plan.orders, len(names) * plan.n_blocks, _label(names, plan.features))
+        for plan, names in layers.items()
+    ]
+
+
+def saved_blocks(folder: Path) -> list[BlockGroup]:
+    """The blocks of a saved adapter, from its folder alone: no model is needed.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+
+    Raises:
+        ValueError: there is no QuIC adapter in the folder, or a damaged one; or its blocks share one rotation and
+            their number depends on the layers, which are not in the folder.
+    """
+    if not (folder / "adapter_config.json").is_file():
+        raise ValueError(f"a saved adapter is a folder with adapter_config.json, got {folder}")
+    config = QuICConfig.from_pretrained(str(folder))
+    if not isinstance(config, QuICConfig):
+        raise ValueError(f"a QuIC adapter is needed, got peft_type={config.peft_type} in {folder}")
+    if config.saved is None or config.saved.shapes is None:
+        raise ValueError(f"a saved adapter has a file of parameters, got none in {folder}")
+    if config.block_share and config.block_size is not None:
+        raise ValueError(
+            "the number of blocks that share one rotation of block_size features depends on the layers: estimate the "
+            f"model's configuration instead, got block_size={config.block_size} in {folder}"
+        )
+    shapes: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for tensor, (rows, numbers) in config.saved.shapes.items():
+        module, found, _ = tensor.partition(".quic_parameters")
+        if found:
+            blocks = (config.n_blocks or 1) if config.block_share else rows
+            shapes[blocks, numbers].append(module)
+    return [
+        BlockGroup(brickwork(_wires(numbers)), config.orders, len(names) * blocks, _label(names))
+        for (blocks, numbers), names in shapes.items()
+    ]
+
+
+def configured_blocks(file: Path, config: QuICConfig) -> list[BlockGroup]:
+    """The blocks that a configuration of an adapter makes in a model of which only the configuration is at hand.
+
+    The model is made on torch's meta device, without its weights.
+
+    Args:
+        file: the config.json of a transformers model.
+        config: the adapter's.
+
+    Raises:
+        ValueError: the file is not the configuration of a model, or the adapter does not fit it.
+    """
+    try:
+        values = json.loads(file.read_text("utf-8"))
+        model_config = AutoConfig.for_model(**values)
+        with torch.device("meta"):
+            model = AutoModel.from_config(model_config)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"a configuration of a transformers model is needed, got {file}: {error}") from error
+    with torch.device("meta"):
+        return describe_blocks(get_peft_model(model, config))
+
+
+def _wires(numbers: int) -> int:
+    """The n with n(n-1)/2 = numbers; the configuration has checked that there is one."""
+    return next(n for n in range(2, numbers + 2) if n * (n - 1) // 2 == numbers)
+
+
+def _label(names: list[str], features: int | None = None) -> str:
+    """How many layers, and the ends of their names."""
+    ends = sorted({name.rpartition(".")[2] for name in names})
+    listed = ", ".join(ends[:_MOST_NAMES]) + (", ..." if len(ends) > _MOST_NAMES else "")
+    size = "" if features is None else f" of {features:,} features"
+    return f"{len(names)} layer{'s' * (len(names) > 1)}{size}: {listed}"
