@@ -104,7 +104,7 @@ def test_rotations_are_those_of_the_cpu(name, dtype, with_bias):
     compare(*draw(name, dtype, 5, share=name == "order 2 alone", with_bias=with_bias))
 
 
-@pytest.mark.parametrize("tokens", [0, 1, 16, 17, 150])
+@pytest.mark.parametrize("tokens", [0, 1, 16, 17, 70])
 def test_rotations_take_any_number_of_tokens(tokens):
     for dtype in (torch.float32, torch.bfloat16):
         compare(*draw("order 2 alone", dtype, tokens, with_bias=True))
@@ -125,7 +125,7 @@ def test_rotations_take_any_strides(lay):
 
 
 def test_programs_of_all_groups_of_tokens_add_up_the_same_in_every_call():
-    x, matrices, _, plan = draw("two blocks with padding and rest", torch.float32, 150)
+    x, matrices, _, plan = draw("two blocks with padding and rest", torch.float32, 70)
     first, second = (cuda.rotate_backward(x, x, matrices, None, *plan)[1] for _ in range(2))
     assert first.equal(second)
 
@@ -134,7 +134,7 @@ def test_programs_of_all_groups_of_tokens_add_up_the_same_in_every_call():
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_identity_changes_no_number(name, dtype, with_bias):
-    x, matrices, bias, plan = draw(name, dtype, 17, with_bias=with_bias)
+    x, matrices, bias, plan = draw(name, dtype, 3, with_bias=with_bias)
     identity = torch.eye(matrices.shape[-1]).to(matrices).expand_as(matrices)
     assert cuda.rotate(x, identity, bias, *plan).equal(x)
     assert cuda.rotate_backward(x, x, identity, bias, *plan)[0].equal(x)
@@ -255,14 +255,14 @@ def shared(kernel, number, warps, **constants):
     assert compiled.asm["cubin"]
     return compiled.metadata.shared
 
-for number, dtype, terms in (("bf16", tl.bfloat16, 1), ("fp32", tl.float32, 0)):
+for number, dtype, terms, size in (("bf16", tl.bfloat16, 1, 64), ("fp32", tl.float32, 0, 32)):
     for kernel in (cuda_rotation.rotate_tokens, cuda_rotation.tangent_tokens):
         used = shared(
             kernel, number, 8, ACC=tl.float32, SHORT=dtype, TERMS=terms, HAS_BIAS=True, HAS_SINGLES=True,
-            HAS_PAIRS=True, STACK=1, SIZE=64,
+            HAS_PAIRS=True, STACK=64 // size, SIZE=size,
         )
-        allowed = cuda._SHARED_BYTES[2 if terms else 4][64]
-        assert used <= allowed, (kernel.__name__, number, used, allowed)
+        allowed = cuda._SHARED_BYTES[2 if terms else 4][size]
+        assert used <= allowed, (kernel.__name__, number, size, used, allowed)
 for kernel in (
     cuda_maps.cayley_forward, cuda_maps.cayley_backward, cuda_maps.swap_forward, cuda_maps.swap_backward
 ):
