@@ -28,14 +28,12 @@ def rotate_sectors(
 
     Orders 1 and 2 are products with A_i, higher orders products with rotations of six neighbouring wires.
 
-    Only y, A and the bias are kept for the backward. With w = y - bias = R v, and a change dA = Ω A within SO(n),
-    where Ω is skew,
+    Only y, A and the bias are kept for the backward. With w = y - bias = R v, and a change dA = Ω A,
 
         dw = Σ_ij Ω_ij (a_i^† a_j) w,   dL = Σ_ij Ω_ij M_ij,   M_ij = Σ_tokens <dL/dy, a_i^† a_j w>
 
-    so the gradient of A is 1/2 (M - M^T) A. It is the gradient along SO(n), all that a map into SO(n) passes on;
-    what A would feel off SO(n) is not in it. The gradient of x is R^T dL/dy, and the bias has what is left of
-    dL/dy: where x ends in the same bias, as a layer's output does, it gets dL/dy in all, unrotated.
+    so the gradient of A is M A. The gradient of x is R^T dL/dy, and the bias has what is left of dL/dy: where x
+    ends in the same bias, as a layer's output does, it gets dL/dy in all, unrotated.
 
     Args:
         x: vectors, shape (tokens, features), any strides.
@@ -68,10 +66,9 @@ def rotate_sectors_backward(
     """The gradients of x, in its dtype, and of A, in its own."""
     grad_x = torch.empty(out.shape, dtype=matrices.dtype)
     layer = _Layer(matrices, bias, sectors, n_blocks, block_size, out.shape)
-    vectors = (flat_rows(tensor.to(matrices.dtype)) for tensor in (grad, out))
-    m = torch.from_numpy(layer.unrotate(*vectors, grad_x.view(-1).numpy()))
-    grad_matrices = 0.5 * (m - m.mT) @ matrices.double()
-    return grad_x.to(out.dtype), grad_matrices.to(matrices.dtype)
+    adjoint, state = flat_rows(grad.to(matrices.dtype)), flat_rows(out.to(matrices.dtype))
+    m = torch.from_numpy(layer.unrotate(adjoint, state, grad_x.view(-1).numpy()))
+    return grad_x.to(out.dtype), (m @ matrices.double()).to(matrices.dtype)
 
 
 @rotate_sectors.register_fake
