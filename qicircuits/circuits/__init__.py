@@ -1,8 +1,23 @@
-"""The PennyLane face: gates, templates, and the Hamming-weight sectors of circuits."""
+"""The PennyLane face: gates, templates, loaders, and the Hamming-weight sectors of circuits."""
 
+from .controlled import ControlledRBS
 from .execute import layer_qnode, run_layer
 from .gates import FBS, RBS
+from .loaders import clifford_loader, direct_sum_loader, slater_loader, subspace_loader, unary_loader
 from .sectors import weight_block
 from .templates import orthogonal_layer
 
-__all__ = ["FBS", "RBS", "layer_qnode", "orthogonal_layer", "run_layer", "weight_block"]
+__all__ = [
+    "FBS",
+    "RBS",
+    "ControlledRBS",
+    "clifford_loader",
+    "direct_sum_loader",
+    "layer_qnode",
+    "orthogonal_layer",
+    "run_layer",
+    "slater_loader",
+    "subspace_loader",
+    "unary_loader",
+    "weight_block",
+]
