@@ -23,7 +23,7 @@ _UNCUT = 2**18
 _SMALLEST_BLOCK = 32
 """How many amplitudes blocks must have in the mean for a cut to pay."""
 
-_COLUMNS = 2**17
+_COLUMNS = 2**18
 """How many amplitudes the gates before the cut act on at a time."""
 
 _KEPT_RUNS = 2**23
