@@ -40,8 +40,8 @@ def initial_state(
         as_tensor: brings a parameter into torch, with its gradient if one is wanted.
 
     Returns:
-        The direct sum of the sectors of all amplitudes that are not zero, and the amplitudes, float64 if they are real,
-        else complex128, shape (1 or batch, dim).
+        The direct sum of the sectors of all amplitudes that are not zero, and the amplitudes, shape (1 or batch, dim):
+        float64 if they are real, else complex128.
 
     Raises:
         DeviceError: the sectors hold too many amplitudes, or a StatePrep lists too many.

@@ -1,5 +1,6 @@
 """Circuits taken down to the gates that the device runs; a gate that changes the weight is refused by name."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -121,19 +122,22 @@ def keeps_weight(op: Operator) -> bool:
         return True
     if len(op.wires) > _WIDEST or not op.has_matrix:
         return False
-    if op.num_params and not any(op.ndim_params) and not op.hyperparameters:
-        return _keeps_weight_at_all_angles(type(op), len(op.wires))
-    if op.num_params and not any(op.ndim_params):
-        return _is_block_diagonal(_elsewhere(op)) and _is_block_diagonal(op)
-    return _is_block_diagonal(op)
+    if not op.num_params or any(qml.math.ndim(value) > (op.batch_size is not None) for value in op.data):
+        return _is_block_diagonal(op)
+    if not op.hyperparameters:
+        return _keeps_weight_at_all_angles(type(op), len(op.wires))  # type: ignore[arg-type]
+    return _is_block_diagonal(_elsewhere(op)) and _is_block_diagonal(op)
 
 
+@functools.lru_cache(maxsize=1024)
 def _keeps_weight_at_all_angles(kind: type[Operator], n_wires: int) -> bool:
     return _is_block_diagonal(kind(*_GENERIC[: kind.num_params], wires=range(n_wires)))
 
 
 def _elsewhere(op: Operator) -> Operator:
-    return qml.ops.functions.bind_new_parameters(op, _GENERIC[: op.num_params])
+    return qml.ops.functions.bind_new_parameters(
+        op, [_GENERIC[index % len(_GENERIC)] for index in range(op.num_params)]
+    )
 
 
 def _is_block_diagonal(op: Operator) -> bool:
