@@ -4,6 +4,7 @@ The public names are those listed here; `qicircuits.circuits` holds the PennyLan
 the diagrams and `qicircuits.testing` the assertions to check circuits of your own with.
 """
 
+from .choice import explain_compound, explain_layout
 from .compound import compound_apply, compound_matrix
 from .givens import angles_from_orthogonal, orthogonal_from_angles
 from .layouts import Layout, brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape
@@ -21,6 +22,8 @@ __all__ = [
     "cayley",
     "compound_apply",
     "compound_matrix",
+    "explain_compound",
+    "explain_layout",
     "exponential",
     "is_compound",
     "is_orthogonal",

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from .checks import check_memory, check_numbers, check_square, check_together, check_vectors
-from .engine.dispatch import rotate, rotates
+from .engine.dispatch import prefers_modes, prefers_rotation, rotate, rotates
 from .engine.laplace import next_compound
 from .engine.modes import apply_modes
 from .engine.precision import full_precision
 from .subsets import subset_array, subspace_dim
 
-__all__ = ["compound_apply", "compound_matrix"]
+__all__ = ["compound_apply", "compound_matrix", "compound_method"]
 
 # Up to this n every order is reached by recursion from below; the largest level is C(10, 5) = 252 wide.
 _RECURSE_THROUGH_MIDDLE = 10
@@ -64,8 +64,7 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     "modes" never builds C_k(A): for k = 2, x is the upper triangle of an antisymmetric matrix X, and y that of
     A X A^T, for 4 n^3 flops a vector instead of 2 C(n, 2)^2; for k = 3 it takes 6 n^4. It keeps only A and x
     for the backward. "rotation" is for A in SO(n) alone, of any order: on a CPU it factors A into rotations of six
-    wires, keeps A and y, and gives A the gradient along SO(n), which is all that a map into SO(n) passes on.
-    Derivatives are first order, in reverse mode.
+    wires, or for few vectors into gates, and keeps A and y. Derivatives are first order, in reverse mode.
 
     Args:
         matrix: A, shape (..., n, n), float32, float64, complex64 or complex128. Need not be orthogonal, but for
@@ -74,7 +73,7 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
             of `matrix`. Leading dimensions broadcast with those of `matrix`.
         order: k, with 0 <= k <= n.
         method: "modes" (for min(k, n-k) <= 3), "dense" (build C_k(A), multiply), "rotation" (for A in SO(n)), or
-            "auto" for the fastest; it takes "rotation" only where A is in SO(n) and wants no gradient.
+            "auto" for the fastest, which `explain_compound` names.
 
     Returns:
         y, shape (..., C(n, k)), dtype of `vectors`, or of `matrix` where that alone is complex.
@@ -95,7 +94,7 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     n = _check_matrix(matrix, order)
     check_vectors(vectors, n, order)
     check_together(vectors, matrix, "matrix", n_last=2)
-    chosen = _method(method, matrix, order)
+    chosen = compound_method(method, matrix, vectors, order)
     if vectors.is_complex() and not matrix.is_complex():
         parts = torch.stack((vectors.real, vectors.imag)).unflatten(0, (2, *[1] * (matrix.dim() - vectors.dim() - 1)))
         return torch.complex(*compound_apply(matrix, parts, order, method=chosen))
@@ -138,7 +137,8 @@ def _check_dense(matrix: Tensor, order: int) -> None:
     check_memory(numbers * matrix.dtype.itemsize, what, matrix.device)
 
 
-def _method(method: str, matrix: Tensor, order: int) -> str:
+def compound_method(method: str, matrix: Tensor, vectors: Tensor, order: int) -> str:
+    """The method of `compound_apply`, "auto" resolved; refuses one that does not serve the order or the matrix."""
     n = matrix.shape[-1]
     if method not in ("auto", "modes", "dense", "rotation"):
         raise ValueError(f"method is one of 'auto', 'modes', 'dense', 'rotation', got {method!r}")
@@ -149,11 +149,17 @@ def _method(method: str, matrix: Tensor, order: int) -> str:
         _check_rotation(matrix, order)
     if method != "auto":
         return method
-    serves = order > 1 and rotates(matrix.device, n, order) and not torch.compiler.is_compiling()
-    serves = serves and not matrix.is_complex()
-    if serves and not matrix.requires_grad and _is_rotation(matrix):
+    n_vectors = math.prod(vectors.shape[: max(vectors.dim() + 1 - matrix.dim(), 0)])
+    modes = prefers_modes(n, k, n_vectors)
+    serves = order > 1 and rotates(matrix.device, n, order) and not matrix.is_complex()
+    if (
+        serves
+        and prefers_rotation(n, order, n_vectors)
+        and not torch.compiler.is_compiling()
+        and _is_rotation(matrix)
+    ):
         return "rotation"
-    return "modes" if n > _MODES_BEYOND.get(k, n) else "dense"
+    return "modes" if modes else "dense"
 
 
 def _check_rotation(matrix: Tensor, order: int) -> None:
@@ -173,11 +179,6 @@ def _is_rotation(matrix: Tensor) -> bool:
     excess = (a.mT @ a - torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)).abs().amax() if a.numel() else 0
     tolerance = 4 * a.shape[-1] * torch.finfo(matrix.dtype).eps
     return bool(excess <= tolerance) and bool((torch.linalg.slogdet(a).sign > 0).all())
-
-
-# The number of wires beyond which the modes are faster than building C_k(A) and one product with it, for 1,024
-# vectors on a CPU (docs/benchmarks/compound.py); for k = 3 the memory of C_k(A), 66 MB at n = 30, sets it.
-_MODES_BEYOND = {2: 44, 3: 30}
 
 
 def _by_complement(n: int, order: int) -> bool:

@@ -13,7 +13,7 @@ from .engine.weight_one import gate_lists
 from .layouts import Layout
 from .subsets import subspace_dim
 
-__all__ = ["apply_layout", "is_compound"]
+__all__ = ["apply_layout", "is_compound", "layout_method"]
 
 _PARTS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 """The dtype of the real and imaginary parts."""
@@ -73,7 +73,8 @@ def apply_layout(
         gate: "rbs" or "fbs".
         phases: phi in radians, shape (..., n_gates), float32 or float64; broadcasts with angles and vectors.
         method: "gates" runs the gates one by one, and keeps only the output for the backward; "compound"
-            applies C_k of the weight-1 matrix, where the circuit is one; "auto" picks the faster.
+            applies C_k of the weight-1 matrix, where the circuit is one; "auto" picks the faster, which
+            `explain_layout` names.
 
     Returns:
         y, shape (..., C(n, k)), dtype and device of `vectors`, complex where phases are given; differentiable in
@@ -98,8 +99,7 @@ def apply_layout(
         check_together(angles, phases, "phases", n_last=1, first="angles")
     if method not in ("auto", "gates", "compound"):
         raise ValueError(f"method is one of 'auto', 'gates', 'compound', got {method!r}")
-    compound = is_compound(layout, order, gate)
-    if method == "compound" and not compound:
+    if not is_compound(layout, order, gate) and method == "compound":
         raise ValueError(
             f"RBS gates on non-neighbouring wires are no compound matrix for 1 < order < n, got {layout} with "
             f"order={order}: use method='gates', or gate='fbs'"
@@ -111,7 +111,7 @@ def apply_layout(
     x, theta = vectors.to(dtype), angles.to(precision)
     phi = None if phases is None else phases.to(precision)
     if method == "auto":
-        method = "compound" if compound and _prefers_compound(x, theta, phi, layout, order) else "gates"
+        method = layout_method(x, theta, phi, layout, order, gate)
     if method == "compound":
         matrix = _matrix(theta, phi, layout).to(theta.dtype if phi is None else dtype)
         serves = order > 1 and phi is None and rotates(x.device, layout.n, order)
@@ -121,12 +121,16 @@ def apply_layout(
     return y if phases is not None else y.to(vectors.dtype)
 
 
-def _prefers_compound(x: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, order: int) -> bool:
-    if phases is not None and x.device.type == "cpu":
-        return False
+def layout_method(
+    vectors: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, order: int, gate: str
+) -> str:
+    """What "auto" is in `apply_layout` for these arguments: "gates" or "compound"."""
+    if not is_compound(layout, order, gate) or (phases is not None and vectors.device.type == "cpu"):
+        return "gates"
     circuits = math.prod(angles.shape[:-1])
-    vectors_each = math.prod(common_shape(x.shape[:-1], angles.shape[:-1])) // max(circuits, 1)
-    return prefers_compound(x.device, layout.n, order, layout.n_gates, vectors_each)
+    vectors_each = math.prod(common_shape(vectors.shape[:-1], angles.shape[:-1])) // max(circuits, 1)
+    prefers = prefers_compound(vectors.device, layout.n, order, layout.n_gates, vectors_each)
+    return "compound" if prefers else "gates"
 
 
 def _matrix(angles: Tensor, phases: Tensor | None, layout: Layout) -> Tensor:

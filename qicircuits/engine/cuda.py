@@ -105,8 +105,7 @@ def rotate_backward(
             )
     m = m.sum(0, dtype=torch.float64)
     m = m if len(matrices) > 1 else m.sum(0, keepdim=True)
-    grad_matrices = 0.5 * (m - m.mT) @ matrices.double()
-    return grad_x, grad_matrices.to(matrices.dtype)
+    return grad_x, (m @ matrices.double()).to(matrices.dtype)
 
 
 rotate_sectors.register_kernel("cuda")(rotate)

@@ -4,16 +4,18 @@ import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..layouts import Layout
+from ..layouts import Layout, brickwork
 from .reference import sweep_phased_rows, sweep_rows
 from .shapes import common_shape
 from .weight_one import circuit_matrix, gate_lists, gate_wires
 
 try:
     from .cpu_gates import sweep_tokens
+    from .cpu_givens import brickwork_turns
     from .cpu_rotation import rotate_sectors
     from .cpu_states import sweep_phased_states, sweep_states
 except ModuleNotFoundError as error:  # the torch engine needs no numba
@@ -30,11 +32,14 @@ if _HAS_TRITON:
 
 __all__ = [
     "prefers_compound",
+    "prefers_modes",
+    "prefers_rotation",
     "rotate",
     "rotate_blocks",
     "rotates",
     "rotates_blocks",
     "sweep",
+    "sweep_engine",
     "weight_one_matrix",
 ]
 
@@ -42,11 +47,19 @@ __all__ = [
 _FEW = 6
 _FEW_LONG_RANGE = 4
 
+# Up to this many vectors, or this many numbers in their modes, taking A apart costs more than it saves.
+_FEW_BY_MODES = 12
+_LEAST_BY_MODES = 2_000_000
+
+# Building C_k(A), forward and backward, takes as long as multiplying so many vectors by it.
+_VECTORS_TO_BUILD = 1000
+
 # The tables of more pairs of rows than this take longer to make than the gates, and fill the memory.
 _MOST_ROWS = 2**24
 
 # Beyond this many rotations of two amplitudes, finding the matrix of the circuit takes less time than it saves.
-_MOST_ROTATIONS = 5_000_000
+_MOST_ROTATIONS = 8_000_000
+_MOST_ROTATIONS_OF_WIRES = 500_000
 
 # Order 1 alone is one product a block, and beyond this n the library's product is the faster.
 _LARGEST_SINGLE = 64
@@ -56,20 +69,28 @@ def sweep(x: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, orde
     """The gates of a circuit on x (..., C(n, k)); angles and phases (..., n_gates) broadcast, in its precision."""
     turns = (angles,) if phases is None else tuple(torch.broadcast_tensors(angles, phases))
     batch = common_shape(x.shape[:-1], turns[0].shape[:-1])
-    if not (_HAS_KERNELS and x.device.type == "cpu"):
+    engine = sweep_engine(x, angles, phases, layout, order)
+    if engine == "torch":
         turns = tuple(t.reshape(*[1] * (len(batch) + 1 - t.dim()), *t.shape).movedim(-1, 0) for t in turns)
         twin = sweep_rows if phases is None else sweep_phased_rows
         rows = x.expand(*batch, -1).movedim(-1, 0)
         return twin(rows, *turns, gate_lists(layout)[0], layout.n, order, fermionic).movedim(0, -1)
     rows = x.expand(*batch, -1).reshape(-1, x.shape[-1])
-    alike = angles.dim() == 1 and phases is None and not x.is_complex()
-    if alike and _prefers_tokens(len(rows), layout, order):
+    if engine == "tokens":
         y = sweep_tokens(rows, angles, gate_lists(layout)[0], layout.n, order, fermionic)
     else:
         turns = tuple(t[None] if t.dim() == 1 else t.expand(*batch, -1).flatten(0, -2) for t in turns)
         kernel = sweep_states if phases is None else sweep_phased_states
         y = kernel(rows, *turns, gate_wires(layout), layout.n, order, fermionic)
     return y.reshape(*batch, x.shape[-1])
+
+
+def sweep_engine(x: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, order: int) -> str:
+    """What runs the gates: "states", lanes along the amplitudes; "tokens", a vector in each lane; or "torch"."""
+    if not (_HAS_KERNELS and x.device.type == "cpu"):
+        return "torch"
+    alike = angles.dim() == 1 and phases is None and not x.is_complex()
+    return "tokens" if alike and _prefers_tokens(math.prod(x.shape[:-1]), layout, order) else "states"
 
 
 def _prefers_tokens(tokens: int, layout: Layout, order: int) -> bool:
@@ -93,7 +114,22 @@ def prefers_compound(device: torch.device, n: int, order: int, n_gates: int, vec
         return order <= 3
     if vectors < _FEW or not 0 < order < n:
         return False
-    return order == 1 or n_gates * math.comb(n - 2, order - 1) * vectors > _MOST_ROTATIONS
+    most = _MOST_ROTATIONS_OF_WIRES if order == 1 else _MOST_ROTATIONS
+    return n_gates * math.comb(n - 2, order - 1) * vectors > most
+
+
+def prefers_modes(n: int, order: int, vectors: int) -> bool:
+    """Whether the modes of A are faster than building C_k(A), which costs as much as a thousand vectors more."""
+    if order not in (2, 3):
+        return False
+    # What a vector costs by modes, against one product with C_k(A) (docs/benchmarks/compound.py).
+    costs = 100 / n if order == 2 else 3000 / n**2
+    return (costs - 1) * vectors < _VECTORS_TO_BUILD
+
+
+def prefers_rotation(n: int, order: int, vectors: int) -> bool:
+    """Whether A in SO(n) is faster taken apart than applied by its modes, or built."""
+    return order > 3 or (vectors >= _FEW_BY_MODES and vectors * n ** (order + 1) >= _LEAST_BY_MODES)
 
 
 def rotates(device: torch.device, n: int, order: int) -> bool:
@@ -105,8 +141,20 @@ def rotate(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
     """C_k(A) for A in SO(n), shape (..., n, n), on vectors in columns (..., C(n, k), tokens), in the dtype of A."""
     n, (dim, tokens) = matrices.shape[-1], columns.shape[-2:]
     flat = matrices.reshape(-1, n, n)
+    if tokens < _FEW and not (torch.is_grad_enabled() and matrices.requires_grad):
+        return _rotate_by_gates(flat, columns.reshape(len(flat), dim, tokens), order).reshape(columns.shape)
     rows = columns.reshape(len(flat) * dim, tokens).mT  # one block for each matrix
     return rotate_sectors(rows, flat, None, [order, 0, dim], len(flat), dim).mT.reshape(columns.shape)
+
+
+def _rotate_by_gates(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
+    """`rotate` by a brickwork of gates, vector by vector; (N, n, n) and (N, C(n, k), tokens)."""
+    count, dim, tokens = columns.shape
+    layout = brickwork(matrices.shape[-1])
+    turns = [brickwork_turns(a) for a in matrices.detach().double().contiguous().numpy()]
+    angles = torch.stack([torch.from_numpy(np.arctan2(sin, cos)) for cos, sin in turns]).to(matrices.dtype)
+    rows, angles = columns.mT.reshape(-1, dim), angles.repeat_interleave(tokens, 0)
+    return sweep_states(rows, angles, gate_wires(layout), layout.n, order, False).reshape(count, tokens, dim).mT
 
 
 def rotates_blocks(device: torch.device, n: int, orders: Sequence[int], dtype: torch.dtype = torch.float32) -> bool:

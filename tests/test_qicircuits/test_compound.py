@@ -242,16 +242,17 @@ def test_rotations_are_applied_by_their_own_method_and_batched(n, order):
         torch.testing.assert_close(compound_apply(matrices, x, order, method=method), expected, rtol=0, atol=1e-12)
 
 
-def test_auto_gives_a_matrix_its_whole_gradient():
-    matrix = random_orthogonal(5, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    x = torch.randn(4, 10, dtype=torch.float64)
-    grads = [
-        torch.autograd.grad(compound_apply(matrix, x, 2, method=method).square().sum(), matrix)[0]
-        for method in ("auto", "dense", "rotation")
+@pytest.mark.parametrize("order", range(1, 6))
+def test_every_method_gives_a_rotation_its_whole_gradient(order):
+    # Not only the one along SO(n): the length of A x does not change there, and its gradient would be zero.
+    matrix = random_orthogonal(6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = torch.randn(4, math.comb(6, order), dtype=torch.float64)
+    by_definition, *others = [
+        torch.autograd.grad(compound_apply(matrix, x, order, method=method).square().sum(), matrix)[0]
+        for method in ("dense", "rotation", "auto")
     ]
-    torch.testing.assert_close(grads[0], grads[1])
-    # The length of A x does not change within SO(n): that of its gradient there is zero, the whole is not.
-    assert grads[2].abs().max() < 1e-12 < grads[1].abs().max()
+    for gradient in others:
+        torch.testing.assert_close(gradient, by_definition)
 
 
 @pytest.mark.parametrize(
