@@ -280,7 +280,7 @@ def render(path: Path) -> None:
             text.append(measure.markdown_table(COLUMNS, table_rows(found)))
             text += [f"{method} is left out: {reason}." for method, reason in found["refused"].items()]
             name, title = f"adapter-step-{model}-{threads}", f"{TITLES[model]}, threads: {threads}"
-            measure.plot_bars(name, title, _plotted(found["methods"]), (10, 4.5))
+            measure.plot_bars(name, title, _plotted(found["methods"]), (15, 4.5))
             text.append(f"![{title}](../images/benchmarks/{name}.svg)")
     measure.between_markers(PAGE, "results", "\n\n".join(text))
 
@@ -291,7 +291,9 @@ def _plotted(methods: dict[str, Any]) -> dict[str, dict[str, measure.Summary]]:
     for method, found in methods.items():
         kind = method.split()[1] if method in OURS else "peers"
         name = method if kind == "peers" else method.removeprefix(f"QuIC {kind} ")
-        groups.setdefault(name.replace(" ", "\n"), {})[f"QuIC {kind}" if method in OURS else kind] = found["step"]
+        groups.setdefault(name.replace(" ", "\n", 1).replace(", ", ","), {})[
+            f"QuIC {kind}" if method in OURS else kind
+        ] = found["step"]
     return groups
 
 
