@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..engine.direct_sum import DirectSum, Selection
 from ..engine.local_gates import Circuit, Mix, Rotations, Step, plan_mixes
-from .gate_parts import Part, controlled_values, gate_parts, rotation
+from .gate_parts import RUN_BY_NAME, Part, controlled_values, gate_parts, rotation
 
 __all__ = ["Compiled", "compile_circuit"]
 
@@ -91,8 +91,9 @@ def compile_circuit(gates: Sequence[Operator], wires: Sequence[Wires], space: Di
         wires: the positions of the wires of each.
         space: the sectors.
     """
-    structure = [(gate.name, where, controlled_values(gate)) for gate, where in zip(gates, wires, strict=True)]
-    key = (space.n, space.orders, *structure)
+    names = tuple([gate.name for gate in gates])
+    controls = tuple([controlled_values(gate) for gate in gates if gate.name not in RUN_BY_NAME])
+    key = space.n, space.orders, names, tuple(wires), controls
     if (kept := _KEPT.get(key)) is not None:
         _KEPT.move_to_end(key)
         return kept

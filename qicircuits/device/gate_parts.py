@@ -11,13 +11,13 @@ from pennylane.operation import Operator
 
 from ..engine.direct_sum import Selection
 
-__all__ = ["DOES_NOTHING", "Part", "controlled_values", "gate_parts", "is_in_table", "rotation"]
+__all__ = ["RUN_BY_NAME", "Part", "controlled_values", "gate_parts", "is_in_table", "rotation"]
 
 Bits: TypeAlias = tuple[int, ...]
 Wires: TypeAlias = tuple[int, ...]
 Matrix: TypeAlias = NDArray[np.complex128]
 
-DOES_NOTHING = frozenset({"Barrier", "Identity", "WireCut"})
+_DOES_NOTHING = frozenset({"Barrier", "Identity", "WireCut"})
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,13 @@ _GATES: dict[str, _Builder] = {
 }
 
 
+RUN_BY_NAME = frozenset({*_GATES, *_DOES_NOTHING, "GlobalPhase", "DiagonalQubitUnitary"})
+"""Gates that are run as they are."""
+
+
 def is_in_table(op: Operator) -> bool:
     """Whether a gate, or the gate that it controls or inverts, is in the table, or needs nothing done."""
-    if op.name in _GATES or op.name in DOES_NOTHING or op.name in ("GlobalPhase", "DiagonalQubitUnitary"):
+    if op.name in RUN_BY_NAME:
         return True
     is_symbolic = isinstance(op, qml.ops.Controlled | qml.ops.op_math.Adjoint)
     return is_symbolic and op.base.name != "DiagonalQubitUnitary" and is_in_table(op.base)
@@ -172,7 +176,7 @@ def gate_parts(op: Operator, wires: Wires) -> list[Part] | None:
     if isinstance(op, qml.ops.op_math.Adjoint):
         parts = gate_parts(op.base, wires)
         return None if parts is None else [part.adjoint() for part in parts]
-    return [] if op.name in DOES_NOTHING else None
+    return [] if op.name in _DOES_NOTHING else None
 
 
 def rotation(op: Operator, wires: Wires) -> tuple[Wires, bool, float] | None:

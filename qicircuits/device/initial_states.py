@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..engine.direct_sum import DirectSum, direct_sum
 
-__all__ = ["chooses_basis_state", "initial_state"]
+__all__ = ["FLIPS", "initial_state", "starts_circuit"]
 
 # A dense StatePrep lists 2^w amplitudes.
 _WIDEST_PREPARATION = 26
@@ -24,9 +24,13 @@ _WIDEST_PREPARATION = 26
 _MOST_AMPLITUDES = 2**27
 
 
-def chooses_basis_state(op: Operator) -> bool:
-    """Whether an operation of a lowered circuit only flips wires at the start."""
-    return op.name in ("PauliX", "BasisState")
+FLIPS = frozenset({"PauliX", "BasisState"})
+"""Operations that choose the basis state at the start, by flipping wires."""
+
+
+def starts_circuit(op: Operator) -> bool:
+    """Whether an operation of a lowered circuit chooses or prepares the state at its start."""
+    return op.name in FLIPS or isinstance(op, StatePrepBase)
 
 
 def initial_state(
@@ -40,8 +44,8 @@ def initial_state(
         as_tensor: brings a parameter into torch, with its gradient if one is wanted.
 
     Returns:
-        The direct sum of the sectors of all amplitudes that are not zero, and the amplitudes, shape (1 or batch, dim):
-        float64 if they are real, else complex128.
+        The direct sum of the sectors of all amplitudes that are not zero, and the amplitudes: float64 if they are
+        real, else complex128, shape (1 or batch, dim).
 
     Raises:
         DeviceError: the sectors hold too many amplitudes, or a StatePrep lists too many.
@@ -49,7 +53,7 @@ def initial_state(
     ones = np.zeros(len(wires), dtype=bool)
     prepared = None
     for op in operations:
-        if isinstance(op, StatePrepBase) and op.name != "BasisState":
+        if op.name not in FLIPS:
             prepared = op
             continue
         bits = np.asarray(qml.math.toarray(op.data[0]), dtype=bool) if op.name == "BasisState" else True

@@ -1,7 +1,8 @@
 """Circuits taken down to the gates that the device runs; a gate that changes the weight is refused by name."""
 
 import functools
-from collections.abc import Iterator
+import operator
+from collections.abc import Sequence
 
 import numpy as np
 import pennylane as qml
@@ -10,7 +11,8 @@ from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import PostprocessingFn
 
-from .gate_parts import is_in_table
+from .gate_parts import RUN_BY_NAME, is_in_table
+from .initial_states import FLIPS
 
 __all__ = ["NAME", "keeps_weight", "lower_to_subspace"]
 
@@ -53,49 +55,45 @@ def lower_to_subspace(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postproc
         DeviceError: an operation measures, prepares a state in the middle, or does not preserve the weight.
     """
     operations: list[Operator] = []
-    touched: set[object] = set()
     with qml.QueuingManager.stop_recording():
         for position, op in enumerate(tape.operations):
-            operations.extend(_lower(op, position, touched))
-    same = len(operations) == len(tape.operations) and all(map(_is, operations, tape.operations))
-    return ((tape,) if same else (tape.copy(operations=operations),)), _first
+            if op.name in RUN_BY_NAME:
+                operations.append(op)
+            else:
+                operations += _lower(op, position, operations)
+    is_same = len(operations) == len(tape.operations) and all(map(operator.is_, operations, tape.operations))
+    return ((tape,) if is_same else (tape.copy(operations=operations),)), _first
 
 
-def _is(a: object, b: object) -> bool:
-    return a is b
-
-
-def _lower(op: Operator, position: int, touched: set[object]) -> Iterator[Operator]:
+def _lower(op: Operator, position: int, before: Sequence[Operator]) -> list[Operator]:
+    """What to run for an operation, after those before it."""
     if isinstance(op, qml.ops.MidMeasure | qml.ops.Conditional):
         rule = "mid-circuit measurements are not supported: measure at the end, with return"
         raise DeviceError(f"{NAME}: {rule}; got {op.name} on wires {op.wires.tolist()}")
-    if op.name in ("PauliX", "BasisState") and touched.isdisjoint(op.wires):
-        yield op
-        return
+    if op.name in FLIPS and _touched(before).isdisjoint(op.wires):
+        return [op]
     if isinstance(op, StatePrepBase):
-        if position or touched:
+        if position or before:
             rule = f"{op.name} is supported only as the first operation"
             raise DeviceError(f"{NAME}: {rule}, got it on wires {op.wires.tolist()} after {position} operations")
-        touched.update(op.wires)
-        yield op
-        return
+        return [op]
     if keeps_weight(op):
-        touched.update(op.wires)
-        yield op
-        return
+        return [op]
     parts = _parts(op)
     if parts is None:
         raise _refusal(op)
-    # The parts speak in the name of the whole: nobody wrote the gate deep inside that breaks the weight.
     tried: list[Operator] = []
-    held = set(touched)
-    try:
-        for part in parts:
-            tried += _lower(part, position, held)
-    except DeviceError:
-        raise _refusal(op) from None
-    touched |= held
-    yield from tried
+    for part in parts:
+        try:
+            tried += _lower(part, position, [*before, *tried])
+        except DeviceError:  # said of the whole: nobody wrote the gate deep inside that breaks the weight
+            raise _refusal(op) from None
+    return tried
+
+
+def _touched(operations: Sequence[Operator]) -> set[object]:
+    """The wires that more has been done to than to flip them."""
+    return {wire for op in operations if op.name not in FLIPS for wire in op.wires}
 
 
 def _parts(op: Operator) -> list[Operator] | None:

@@ -8,14 +8,14 @@ import numpy as np
 import pennylane as qml
 import torch
 from pennylane.measurements import MeasurementProcess
-from pennylane.operation import Operator, StatePrepBase
+from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
 from pennylane.wires import Wires
 from torch import Tensor
 
 from ..engine.local_gates import apply_circuit
 from .compiled import Compiled, Given, compile_circuit
-from .initial_states import chooses_basis_state, initial_state
+from .initial_states import FLIPS, initial_state, starts_circuit
 from .measurements import SectorVector, measure
 from .sampling import sample_results
 
@@ -57,11 +57,13 @@ class _Parameters:
         trainable: numbers of those that a derivative is wanted for by the device's own method; None for torch's.
         leaves: those among them that were asked for.
         has_tensors: whether any was a torch tensor.
+        has_batches: whether any angle was a batch of them.
     """
 
     trainable: frozenset[int] | None
     leaves: dict[int, Tensor]
     has_tensors: bool = False
+    has_batches: bool = False
 
     def tensor(self, number: int, value: Any) -> Tensor:
         """One parameter in double precision."""
@@ -77,18 +79,18 @@ class _Parameters:
 
     def angles(self, values: Sequence[Any]) -> Tensor:
         """Numbers, or batches of them, as one tensor of shape (1 or batch, n)."""
+        self.has_batches = any(getattr(value, "ndim", 0) for value in values)
         if any(isinstance(value, Tensor) for value in values):
             self.has_tensors = True
-            columns = [torch.as_tensor(value).cpu().to(torch.float64).reshape(-1) for value in values]
-            if all(len(column) == 1 for column in columns):
-                return torch.cat(columns)[None]
-            batch = max(map(len, columns))
-            return torch.stack([column.expand(batch) for column in columns], dim=1)
-        try:
+            columns = [value if isinstance(value, Tensor) else torch.as_tensor(value) for value in values]
+            columns = torch.broadcast_tensors(*columns) if self.has_batches else columns
+            theta = torch.stack(list(columns), dim=-1).cpu().to(torch.float64)
+            return theta if self.has_batches else theta[None]
+        if self.has_batches:
+            arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values))
+            theta = torch.from_numpy(np.stack(arrays, axis=1))
+        else:
             theta = torch.tensor([[float(value) for value in values]], dtype=torch.float64)
-        except TypeError:
-            arrays = [np.asarray(value, dtype=np.float64).reshape(-1) for value in values]
-            theta = torch.from_numpy(np.stack(np.broadcast_arrays(*arrays), axis=1))
         return theta if self.trainable is None else theta.requires_grad_()
 
 
@@ -112,17 +114,18 @@ def run(
     numbers: list[int] = []
     number = 0
     for op in circuit.operations:
-        if isinstance(op, StatePrepBase) or chooses_basis_state(op):
+        if starts_circuit(op):
             starts.append((number, op))
         else:
             gates.append(op)
             numbers.append(number)
         number += op.num_params
     places = {wire: place for place, wire in enumerate(wires)}
-    where = [tuple([places[wire] for wire in gate.wires]) for gate in gates]
+    where = [tuple([places[wire] for wire in gate.wires.labels]) for gate in gates]
 
-    prepared = next((first for first, op in starts if isinstance(op, StatePrepBase)), 0)
-    space, start = initial_state([op for _, op in starts], wires, lambda value: parameters.tensor(prepared, value))
+    prepared = next((first for first, op in starts if op.name not in FLIPS), None)
+    operations = [op for _, op in starts]
+    space, start = initial_state(operations, wires, lambda value: parameters.tensor(prepared or 0, value))
     compiled = compile_circuit(gates, where, space)
     given = [_given(gates[item.gate], numbers[item.gate], item, parameters) for item in compiled.given]
     own = {item.gate for item in compiled.given}
@@ -140,7 +143,7 @@ def run(
     return Run(
         state,
         processes,
-        circuit.batch_size is not None,
+        parameters.has_batches or ((prepared is not None or bool(given)) and circuit.batch_size is not None),
         parameters.has_tensors,
         theta,
         theta_of,
