@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .checks import check_angles, check_real, check_square
 from .engine.dispatch import weight_one_matrix
-from .engine.weight_one import gate_lists
 from .layouts import Layout, brickwork, pyramid
 from .orthogonal import is_orthogonal
 
@@ -45,7 +44,7 @@ def orthogonal_from_angles(angles: Tensor, layout: str | Layout = "brickwork") -
         count = angles.shape[-1] if angles.dim() else 0
         layout = _universal_layout(layout, (1 + math.isqrt(1 + 8 * count)) // 2)
     check_angles(angles, layout)
-    return weight_one_matrix(angles, *gate_lists(layout), layout.n)
+    return weight_one_matrix(angles, layout)
 
 
 def angles_from_orthogonal(matrix: Tensor, layout: str = "brickwork") -> Tensor:

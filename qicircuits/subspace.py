@@ -9,7 +9,6 @@ from .checks import check_angles, check_memory, check_together, check_vectors
 from .compound import compound_apply
 from .engine.dispatch import prefers_compound, rotates, sweep, weight_one_matrix
 from .engine.shapes import common_shape
-from .engine.weight_one import gate_lists
 from .layouts import Layout
 from .subsets import subspace_dim
 
@@ -136,7 +135,7 @@ def layout_method(
 def _matrix(angles: Tensor, phases: Tensor | None, layout: Layout) -> Tensor:
     """The weight-1 matrix, in float64, to be rounded once: what the roundings of many gates add up to is not in A."""
     if phases is None:
-        return weight_one_matrix(angles.double(), *gate_lists(layout), layout.n)
+        return weight_one_matrix(angles.double(), layout)
     units = torch.eye(layout.n, dtype=torch.complex128, device=angles.device)
     theta, phi = angles.double().unsqueeze(-2), phases.double().unsqueeze(-2)
     return sweep(units, theta, phi, layout, 1, False).mT

@@ -13,17 +13,17 @@ from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, load_tile, scratch, s
 from .gradient import register_gradient
 from .plan import gate_table
 
-__all__ = ["CircuitRows", "circuit_rows", "sweep", "sweep_tokens", "total"]
+__all__ = ["sweep_tokens"]
 
 
 @torch.library.custom_op("qicircuits::sweep_tokens", mutates_args=(), device_types="cpu")
-def sweep_tokens(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermionic: bool) -> Tensor:
+def sweep_tokens(x: Tensor, angles: Tensor, wires: Tensor, n: int, order: int, fermionic: bool) -> Tensor:
     """`engine.reference.sweep_rows` for vectors in rows, with one angle a gate; the fast twin of it.
 
     Args:
         x: vectors, shape (tokens, C(n, k)), any strides; float32 or float64.
         angles: theta, shape (n_gates,), dtype of `x`.
-        wires: the wires of all gates in order of application, 2 n_gates numbers.
+        wires: the wires of all gates in order of application, int64, shape (2 n_gates,).
         n: number of wires.
         order: Hamming weight k of the sector.
         fermionic: False for RBS, True for FBS.
@@ -34,12 +34,12 @@ def sweep_tokens(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int
     out = torch.empty(x.shape, dtype=x.dtype)
     source, *steps = flat_rows(x)
     target = out.view(-1).numpy()
-    gates, width = circuit_rows(tuple(wires), n, order, fermionic), tile_width(x.shape[1], x.dtype)
+    gates, width = _circuit_rows(wires.numpy().tobytes(), n, order, fermionic), tile_width(x.shape[1], x.dtype)
     cos, sin = (turn.detach().contiguous().numpy() for turn in (angles.cos(), angles.sin()))
 
     def work(first: int, last: int) -> None:
         tile = scratch(x.shape[1] * width, source)
-        sweep(source, *steps, target, x.shape[1], x.shape[1], first, last, tile, width, *gates, cos, sin)
+        _sweep(source, *steps, target, x.shape[1], x.shape[1], first, last, tile, width, *gates, cos, sin)
 
     in_chunks(work, x.shape[0], width)
     return out
@@ -47,14 +47,14 @@ def sweep_tokens(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int
 
 @torch.library.custom_op("qicircuits::sweep_tokens_backward", mutates_args=(), device_types="cpu")
 def _sweep_tokens_backward(
-    grad: Tensor, out: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermionic: bool
+    grad: Tensor, out: Tensor, angles: Tensor, wires: Tensor, n: int, order: int, fermionic: bool
 ) -> tuple[Tensor, Tensor]:
     grad_x = torch.empty(out.shape, dtype=out.dtype)
     adjoint, *adjoint_steps = flat_rows(grad)
     state, *state_steps = flat_rows(out)
     target = grad_x.view(-1).numpy()
     dim = out.shape[1]
-    gates, width = circuit_rows(tuple(wires), n, order, fermionic), tile_width(2 * dim, out.dtype)
+    gates, width = _circuit_rows(wires.numpy().tobytes(), n, order, fermionic), tile_width(2 * dim, out.dtype)
     cos, sin = (turn.detach().contiguous().numpy() for turn in (angles.cos(), angles.sin()))
 
     def work(first: int, last: int) -> NDArray[np.float64]:
@@ -71,13 +71,13 @@ def _sweep_tokens_backward(
 
 
 @sweep_tokens.register_fake
-def _(x: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermionic: bool) -> Tensor:
+def _(x: Tensor, angles: Tensor, wires: Tensor, n: int, order: int, fermionic: bool) -> Tensor:
     return x.new_empty(x.shape)
 
 
 @_sweep_tokens_backward.register_fake
 def _(
-    grad: Tensor, out: Tensor, angles: Tensor, wires: list[int], n: int, order: int, fermionic: bool
+    grad: Tensor, out: Tensor, angles: Tensor, wires: Tensor, n: int, order: int, fermionic: bool
 ) -> tuple[Tensor, Tensor]:
     return out.new_empty(out.shape), angles.new_empty(angles.shape)
 
@@ -85,7 +85,7 @@ def _(
 register_gradient(sweep_tokens, _sweep_tokens_backward, keep=lambda output, x, angles: (output, angles))
 
 
-class CircuitRows(NamedTuple):
+class _CircuitRows(NamedTuple):
     """The row pairs of a circuit's gates: those of gate g are at stops[tables[g]] .. stops[tables[g] + 1] of a, b."""
 
     tables: NDArray[np.int64]
@@ -95,9 +95,13 @@ class CircuitRows(NamedTuple):
 
 
 @functools.lru_cache(maxsize=32)
-def circuit_rows(wires: tuple[int, ...], n: int, order: int, fermionic: bool) -> CircuitRows:
-    """The row pairs of a circuit, cached; the arguments are those of `sweep_tokens`."""
-    pairs = list(zip(wires[::2], wires[1::2], strict=True))
+def _circuit_rows(wires: bytes, n: int, order: int, fermionic: bool) -> _CircuitRows:
+    """The row pairs of a circuit, cached; `wires` are the numbers of those of `sweep_tokens`."""
+    flat = np.frombuffer(wires, np.int64)
+    if order == 1:  # a gate has one pair of rows: its wires
+        gates = np.arange(len(flat) // 2 + 1)
+        return _CircuitRows(gates[:-1], gates, flat[::2].astype(np.int32), flat[1::2].astype(np.int32))
+    pairs = list(zip(flat[::2].tolist(), flat[1::2].tolist(), strict=True))
     place = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
     first, second = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for pair in place:
@@ -108,11 +112,11 @@ def circuit_rows(wires: tuple[int, ...], n: int, order: int, fermionic: bool) ->
         second.append(np.where(exchanged, table.a, table.b))
     stops = np.cumsum([len(rows) for rows in first])
     a, b = np.concatenate(first).astype(np.int32), np.concatenate(second).astype(np.int32)
-    return CircuitRows(np.array([place[pair] for pair in pairs], np.int64), stops, a, b)
+    return _CircuitRows(np.array([place[pair] for pair in pairs], np.int64), stops, a, b)
 
 
 @kernel()
-def sweep(
+def _sweep(
     x: Flat,
     token_step: int,
     feature_step: int,
@@ -130,7 +134,7 @@ def sweep(
     cos: Flat,
     sin: Flat,
 ) -> None:
-    """y = the circuit on `dim` features of the tokens first..last-1 of x; tables to b are `CircuitRows`."""
+    """y = the circuit on `dim` features of the tokens first..last-1 of x; tables to b are `_CircuitRows`."""
     lanes = LANE_BYTES // tile.itemsize
     for token in range(first, last, width):
         count = min(width, last - token)
@@ -181,12 +185,12 @@ def _unsweep(
             for e in range(stops[tables[gate]], stops[tables[gate] + 1]):
                 for j in range(0, width, lanes):
                     unrotate(state, adjoint, a[e] * width + j, b[e] * width + j, c, s, overlap, j)
-            overlaps[gate] += total(overlap)
+            overlaps[gate] += _total(overlap)
         store_tile(grad_x, dim, adjoint, width, token, count, 0, dim)
 
 
 @kernel(reorder_sums=True)
-def total(numbers: Flat) -> float:
+def _total(numbers: Flat) -> float:
     """The sum of float32 or float64 numbers, in float64."""
     total = 0.0
     for index in range(numbers.size):

@@ -77,7 +77,7 @@ def sweep(x: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, orde
         return twin(rows, *turns, gate_lists(layout)[0], layout.n, order, fermionic).movedim(0, -1)
     rows = x.expand(*batch, -1).reshape(-1, x.shape[-1])
     if engine == "tokens":
-        y = sweep_tokens(rows, angles, gate_lists(layout)[0], layout.n, order, fermionic)
+        y = sweep_tokens(rows, angles, gate_wires(layout), layout.n, order, fermionic)
     else:
         turns = tuple(t[None] if t.dim() == 1 else t.expand(*batch, -1).flatten(0, -2) for t in turns)
         kernel = sweep_states if phases is None else sweep_phased_states
@@ -101,11 +101,12 @@ def _prefers_tokens(tokens: int, layout: Layout, order: int) -> bool:
     return tokens >= (_FEW if layout.is_nearest_neighbour else _FEW_LONG_RANGE) and rows <= _MOST_ROWS
 
 
-def weight_one_matrix(angles: Tensor, wires: list[int], sizes: list[int], n: int) -> Tensor:
-    """`engine.weight_one.circuit_matrix`: its columns are the unit vectors after the circuit."""
+def weight_one_matrix(angles: Tensor, layout: Layout) -> Tensor:
+    """The matrix of a circuit on the weight-1 sector, (..., n, n): the unit vectors after the gates, as columns."""
     if _HAS_KERNELS and angles.device.type == "cpu" and angles.dim() == 1:
-        return sweep_tokens(torch.eye(n, dtype=angles.dtype), angles, wires, n, 1, False).mT
-    return circuit_matrix(angles, wires, sizes, n)
+        units = torch.eye(layout.n, dtype=angles.dtype)
+        return sweep_tokens(units, angles, gate_wires(layout), layout.n, 1, False).mT
+    return circuit_matrix(angles, *gate_lists(layout), layout.n)
 
 
 def prefers_compound(device: torch.device, n: int, order: int, n_gates: int, vectors: int) -> bool:

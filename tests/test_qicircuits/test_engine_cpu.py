@@ -26,7 +26,7 @@ from qicircuits.engine.cpu_givens import brickwork_turns
 from qicircuits.engine.cpu_rotation import rotate_sectors
 from qicircuits.engine.cpu_tiles import in_chunks
 from qicircuits.engine.reference import sweep_rows
-from qicircuits.engine.weight_one import gate_lists
+from qicircuits.engine.weight_one import gate_lists, gate_wires
 from qicircuits.testing import layout_cases
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 5e-6}
@@ -56,10 +56,10 @@ def slow_sweep(x, angles, wires, n, order, fermionic):
 
 
 def compare_sweeps(x, layout, order, fermionic):
-    plan = gate_lists(layout)[0], layout.n, order, fermionic
+    plan = layout.n, order, fermionic
     angles = torch.randn(layout.n_gates, dtype=x.dtype)
-    fast = with_gradients(lambda x, t: sweep_tokens(x, t, *plan), x, angles)
-    slow = with_gradients(lambda x, t: slow_sweep(x, t, *plan), x, angles)
+    fast = with_gradients(lambda x, t: sweep_tokens(x, t, gate_wires(layout), *plan), x, angles)
+    slow = with_gradients(lambda x, t: slow_sweep(x, t, gate_lists(layout)[0], *plan), x, angles)
     for actual, expected in zip(fast, slow, strict=True):
         assert_close(actual, expected)
 
@@ -94,7 +94,7 @@ def test_gates_at_zero_change_no_bit(dtype):
     x = torch.randn(40, 20, dtype=dtype)
     x[0, 0], x[1, 1], x[2, 2] = -0.0, torch.inf, torch.nan
     layout = brickwork(6)
-    out = sweep_tokens(x, torch.zeros(layout.n_gates, dtype=dtype), gate_lists(layout)[0], 6, 3, False)
+    out = sweep_tokens(x, torch.zeros(layout.n_gates, dtype=dtype), gate_wires(layout), 6, 3, False)
     assert out.numpy().tobytes() == x.numpy().tobytes()
 
 
@@ -236,7 +236,7 @@ def both_operators():
     angles = torch.randn(layout.n_gates, generator=generator)
     return (
         *with_gradients(lambda x, a: rotate_sectors(x, a, None, list(PLANS[-1][2]), 2, 30), x, matrices),
-        *with_gradients(lambda x, t: sweep_tokens(x, t, gate_lists(layout)[0], 5, 2, False), x[:, :10], angles),
+        *with_gradients(lambda x, t: sweep_tokens(x, t, gate_wires(layout), 5, 2, False), x[:, :10], angles),
     )
 
 
@@ -299,7 +299,7 @@ def test_operators_pass_the_checks_of_torch():
     layout = round_robin(5)
     x = torch.randn(7, 10, dtype=torch.float64, requires_grad=True)
     angles = torch.randn(layout.n_gates, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(sweep_tokens, (x, angles, gate_lists(layout)[0], 5, 2, True))
+    torch.library.opcheck(sweep_tokens, (x, angles, gate_wires(layout), 5, 2, True))
     matrices = random_orthogonal(5, batch_shape=(2,)).requires_grad_()
     x = torch.randn(3, 60, dtype=torch.float64, requires_grad=True)
     for bias in (None, torch.randn(60, dtype=torch.float64, requires_grad=True)):
@@ -308,7 +308,7 @@ def test_operators_pass_the_checks_of_torch():
 
 def test_compiled_there_is_no_graph_break():
     layout, plan = brickwork(5), (list(PLANS[-1][2]), 2, 30)
-    wires = gate_lists(layout)[0]
+    wires = gate_wires(layout)
 
     def function(x, parameters, angles):
         rotated = rotate_sectors(x, swap_network(parameters), None, *plan)
