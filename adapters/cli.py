@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from .config import ParameterMap
+from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
+
+from .config import ParameterMap, QuICConfig
 from .evaluation.assets import SENTENCES, AssetError, cache_folder, encoder_folder, fetch
 from .evaluation.checks import CheckError
 from .evaluation.demo import STEPS, TEST_SENTENCES, DemoSettings, run_demo
 from .evaluation.progress import StepProgress
 from .evaluation.report import print_report
+from .resources import configured_blocks, saved_blocks
 
 __all__ = ["app"]
 
@@ -72,6 +75,63 @@ def demo(
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
         print_report(report, Console())
+
+
+@app.command(
+    epilog="Examples: quic resources runs/demo/adapter  or  quic resources --model-config config.json --n-blocks 3"
+)
+def resources(
+    path: Annotated[Path | None, typer.Argument(help="Folder of a saved adapter.", show_default=False)] = None,
+    model_config: Annotated[
+        Path | None,
+        typer.Option(help="Instead of a folder: config.json of a transformers model, to be adapted as below."),
+    ] = None,
+    orders: Annotated[
+        list[int] | None, typer.Option("--order", help="A compound order; may be repeated. [default: 1 and 2]")
+    ] = None,
+    n_blocks: Annotated[int | None, typer.Option(help="Number of blocks of a layer. [default: 1]")] = None,
+    block_size: Annotated[int | None, typer.Option(help="Features of a block, instead of --n-blocks.")] = None,
+    targets: Annotated[
+        list[str] | None, typer.Option("--target", help="A module to adapt; may be repeated. [default: all linear]")
+    ] = None,
+    machine: Annotated[
+        Literal["superconducting", "ions"], typer.Option(help="Gate times of the quantum machine.")
+    ] = "superconducting",
+    error: Annotated[float, typer.Option(help="Root mean square error of y, for |x| = 1.")] = 0.01,
+    precision: Annotated[float, typer.Option(help="Operator-norm error of a rotation, for T counts.")] = 1e-9,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+) -> None:
+    """Estimate what the circuits of an adapter cost, and the same map on the classical engine.
+
+    Of a saved adapter, or of one that is not trained yet in a model of which only the configuration is needed.
+    Exit code 1 if the input cannot be read, 2 if the options do not fit together.
+    """
+    chosen = {"--order": orders, "--n-blocks": n_blocks, "--block-size": block_size, "--target": targets}
+    given = [name for name, value in chosen.items() if value is not None]
+    if (path is None) == (model_config is None):
+        raise typer.BadParameter("give the folder of a saved adapter or --model-config, one of both")
+    if path is not None and given:
+        raise typer.BadParameter(f"a saved adapter has its own blocks, got {', '.join(given)}")
+    try:
+        assumptions = Assumptions(IONS if machine == "ions" else SUPERCONDUCTING, error=error, precision=precision)
+        if path is not None:
+            blocks = saved_blocks(path)
+        else:
+            assert model_config is not None
+            config = QuICConfig(
+                target_modules=targets or "all-linear",
+                orders=tuple(orders or (1, 2)),
+                n_blocks=n_blocks,
+                block_size=block_size,
+            )
+            blocks = configured_blocks(model_config, config)
+        report = estimate(blocks, assumptions=assumptions)
+    except (OSError, TypeError, ValueError) as problem:
+        raise _failure(problem) from problem
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        Console().print(report)
 
 
 def _failure(error: Exception) -> typer.Exit:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from .machine import Computer
+
 __all__ = ["ClassicalCost", "as_float", "classical_paths", "density_flops", "sampling_flops", "sweep_flops"]
 
 _WINDOW = 6
@@ -29,9 +31,9 @@ class ClassicalCost:
     build_flops: int
     bytes: float
 
-    def total_flops(self, vectors: int) -> float:
-        """Flops a vector with the building shared by so many."""
-        return self.flops + self.build_flops / vectors
+    def seconds(self, computer: Computer, vectors: int) -> float:
+        """The time of one vector, with the building shared by so many."""
+        return computer.seconds(self.flops + self.build_flops / vectors, self.bytes)
 
 
 def classical_paths(

@@ -18,7 +18,7 @@ from ..layouts import Layout
 from ..subsets import subspace_dim
 from ..subspace import is_compound
 from .blocks import BlockGroup, check_orders, describe_blocks
-from .classical import ClassicalCost, classical_paths
+from .classical import classical_paths
 from .counts import ROTATIONS, TWO_QUBIT, GateCounts, closed_form, t_per_rotation
 from .crossover import crossovers, loading_seconds
 from .machine import Assumptions
@@ -70,7 +70,7 @@ def estimate(
     if gate not in ("rbs", "fbs"):
         raise ValueError(f'gate must be "rbs" or "fbs", got {gate!r}')
     if isinstance(x, Layout):
-        groups = [BlockGroup(x, () if orders is None else tuple(orders), 1, x.name)]
+        groups = [BlockGroup(x, check_orders(() if orders is None else orders, x.n), 1, x.name)]
     elif describe_blocks.dispatch(type(x)) is describe_blocks.dispatch(object) and not _are_groups(x):
         return Report((_circuit_cost(x, orders, assumptions),), assumptions)
     else:
@@ -179,7 +179,7 @@ def _group_cost(group: BlockGroup, gate: Gate, assumptions: Assumptions) -> Circ
     dim = sum(sector.dimension for sector in sectors)
     shots = shots_for_vector(dim, assumptions.error)
     seconds = shots * (run + loading_seconds(layout.n, dim, assumptions))
-    classical = sum(min(_seconds(path, assumptions) for path in sector.paths) for sector in sectors)
+    classical = sum(sector.best_seconds(assumptions) for sector in sectors)
     return CircuitCost(group.label, group.copies, counts, counted, t_count, run, sectors, shots, seconds, classical)
 
 
@@ -195,7 +195,3 @@ def _sector_cost(layout: Layout, order: int, gate: Gate, assumptions: Assumption
     )
     where = crossovers(layout.n, order, assumptions) if compound else ()
     return SectorCost(order, subspace_dim(layout.n, order), paths, where)
-
-
-def _seconds(path: ClassicalCost, assumptions: Assumptions) -> float:
-    return assumptions.computer.seconds(path.total_flops(assumptions.vectors), path.bytes)

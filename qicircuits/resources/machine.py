@@ -6,6 +6,9 @@ from .counts import GateCounts
 
 __all__ = ["CPU_CORE", "IONS", "SUPERCONDUCTING", "Assumptions", "Computer", "Machine"]
 
+_SMALLEST = 1e-15
+"""No answer in floating point has a smaller error."""
+
 
 def _check_positive(**values: float) -> None:
     for name, value in values.items():
@@ -90,7 +93,7 @@ class Assumptions:
         itemsize: bytes of a number on the classical computer.
 
     Raises:
-        ValueError: a number is not positive, or the precision or the error not below 1.
+        ValueError: a number is not positive, or the precision or the error not in 1e-15 .. 1.
     """
 
     machine: Machine = SUPERCONDUCTING
@@ -103,8 +106,8 @@ class Assumptions:
     def __post_init__(self) -> None:
         _check_positive(vectors=self.vectors, itemsize=self.itemsize)
         for name in ("precision", "error"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)!r}")
+            if not _SMALLEST <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least {_SMALLEST} and below 1, got {getattr(self, name)!r}")
 
     def sentences(self) -> tuple[str, ...]:
         """All assumptions, one a sentence, for people."""
@@ -120,8 +123,9 @@ class Assumptions:
             f"Shots for y: root mean square of |y' - y| is {self.error:g} at |x| = 1; signs by interference with a "
             "uniform state on one more wire, (D - 1)/error^2 shots for D amplitudes of all sectors; "
             "what the uniform state costs is left out.",
-            "Loading x: D - 1 RBS gates, as many as x has free numbers, n/2 at a time: no loader is faster. They are "
-            "in the time of a vector and not in the counts of gates; a circuit of other operations loads for itself.",
+            "Loading x: D - 1 RBS gates, as many as x has free numbers, n/2 at a time: no loader of RBS gates on as "
+            "many wires is faster. They are in the time of a vector and not in the counts of gates; a circuit of other "
+            "operations loads for itself.",
             f"Computer: {c.name}, {c.flops_per_second:g} flops and {c.bytes_per_second:g} bytes a second, whichever "
             f"takes longer; {self.itemsize} bytes a number, {self.vectors:,} vectors share a matrix.",
         )

@@ -33,6 +33,10 @@ class SectorCost:
     paths: tuple[ClassicalCost, ...]
     crossovers: tuple[Crossover, ...]
 
+    def best_seconds(self, assumptions: Assumptions) -> float:
+        """The time of the fastest path for one vector."""
+        return min(path.seconds(assumptions.computer, assumptions.vectors) for path in self.paths)
+
 
 @dataclass(frozen=True)
 class CircuitCost:
@@ -141,7 +145,7 @@ class Report:
 
     def __str__(self) -> str:
         text = io.StringIO()
-        Console(file=text, width=118).print(self)
+        Console(file=text, width=100).print(self)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

@@ -1,4 +1,4 @@
-"""A report as tables for a terminal."""
+"""A report as tables that fit into 80 columns."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from rich.text import Text
 from .crossover import MOST_WIRES, TASKS
 
 if TYPE_CHECKING:
-    from .report import Report
+    from .report import CircuitCost, Report
 
 __all__ = ["tables"]
+
+_TIMES = ((86400.0, "d"), (3600.0, "h"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
 def tables(report: Report) -> Group:
@@ -26,87 +28,98 @@ def tables(report: Report) -> Group:
 
 
 def _circuits(report: Report) -> Table:
-    table = _table("Circuits (each)", "what", "copies", "wires", "gates", "depth", "2-qubit\ngates")
-    for column in ("2-qubit\ndepth", "T count", "shots a\nvector", "time of\na run", "time of\na vector"):
-        table.add_column(column, justify="right")
-    table.columns[3].no_wrap = True
-    table.columns[0].min_width = 9
-    for circuit in report.circuits:
-        counts = circuit.counts
-        gates = "\n".join(f"{count:,} {kind}" for kind, count in counts.gates.items())
-        table.add_row(
-            circuit.label,
-            f"{circuit.copies:,}",
-            f"{counts.wires:,}",
-            gates,
-            f"{counts.depth:,}",
-            f"{counts.two_qubit_gates:,}",
-            f"{counts.two_qubit_depth:,}",
-            f"{circuit.t_count:,}",
-            "" if circuit.shots is None else f"{circuit.shots:.2g}",
-            _time(circuit.run_seconds),
-            _time(circuit.quantum_seconds),
-        )
+    """One column for circuits of one shape, and one for all of them together."""
+    columns = [_column(circuit) for circuit in report.circuits]
+    table = _table("Circuits", "one of each", *(Text(circuit.label) for circuit in report.circuits))
+    totals: dict[str, str] = {}
     if report.n_circuits > 1:
-        shots = "" if report.shots is None else f"{report.shots:.2g}"
-        two, t = f"{report.two_qubit_gates:,}", f"{report.t_count:,}"
-        table.add_section()
-        table.add_row(
-            "all", f"{report.n_circuits:,}", "", "", "", two, "", t, shots, "", _time(report.quantum_seconds)
-        )
+        table.add_column("all, run once", justify="right")
+        totals = {
+            "copies": f"{report.n_circuits:,}",
+            "two-qubit gates": f"{report.two_qubit_gates:,}",
+            "T count": f"{report.t_count:,}",
+            "shots a vector": _number(report.shots),
+            "time of a vector": _time(report.quantum_seconds),
+            "classically": _time(report.classical_seconds),
+        }
+    for row in dict.fromkeys(row for column in columns for row in column):
+        cells = [column.get(row, "") for column in columns]
+        table.add_row(row, *cells, *([totals.get(row, "")] if totals else []))
     return table
 
 
+def _column(circuit: CircuitCost) -> dict[str, str]:
+    counts = circuit.counts
+    column = {
+        "copies": f"{circuit.copies:,}",
+        "wires": f"{counts.wires:,}",
+        **{kind: f"{count:,}" for kind, count in counts.gates.items()},
+        "depth": f"{counts.depth:,}",
+        "two-qubit gates": f"{counts.two_qubit_gates:,}",
+        "two-qubit depth": f"{counts.two_qubit_depth:,}",
+        "T count": f"{circuit.t_count:,}",
+        "counted by": circuit.counted,
+        "time of a run": _time(circuit.run_seconds),
+    }
+    if circuit.shots is not None:
+        column |= {"shots a vector": _number(circuit.shots), "time of a vector": _time(circuit.quantum_seconds)}
+    if circuit.classical_seconds is not None:
+        column["classically"] = _time(circuit.classical_seconds)
+    return column
+
+
 def _paths(report: Report) -> Table:
-    vectors = report.assumptions.vectors
-    table = _table("The same map on the classical engine (each, one vector)", "what", "order", "features")
-    for heading in ("path", "flops", "to build", "bytes", "time"):
-        table.add_column(heading, justify="left" if heading == "path" else "right")
+    table = _table("The same map on the classical engine, one vector", "n", "k", "features", "path", "flops")
+    for heading in ("to build", "bytes", "time"):
+        table.add_column(heading, justify="right")
+    shown = []
     for circuit in report.circuits:
         for sector in circuit.sectors:
+            if (circuit.counts.wires, sector.order, sector.paths) in shown:
+                continue
+            shown.append((circuit.counts.wires, sector.order, sector.paths))
             for path in sector.paths:
-                seconds = report.assumptions.computer.seconds(path.total_flops(vectors), path.bytes)
-                build = f"{path.build_flops:.3g}" if path.build_flops else ""
-                numbers = (path.path, f"{path.flops:.3g}", build, f"{path.bytes:.3g}", _time(seconds))
-                table.add_row(circuit.label, str(sector.order), f"{sector.dimension:,}", *numbers)
+                seconds = path.seconds(report.assumptions.computer, report.assumptions.vectors)
+                build = _number(path.build_flops) if path.build_flops else ""
+                costs = (_number(path.flops), build, _number(path.bytes), _time(seconds))
+                where = (str(circuit.counts.wires), str(sector.order), f"{sector.dimension:,}")
+                table.add_row(*where, path.path, *costs)
             table.add_section()
     return table
 
 
 def _crossovers(report: Report) -> Table:
     table = _table("Where a brickwork of RBS gates would take less time", "task", "n", "k", "circuit", "classical")
-    table.add_column("from which order, at this n")
-    table.add_column("from which n, at this order")
-    seen = set()
-    for circuit in report.circuits:
-        for sector in circuit.sectors:
-            for c in sector.crossovers:
-                if (c.task, c.n, c.order) in seen:
-                    continue
-                seen.add((c.task, c.n, c.order))
-                here = f"none up to n/2 = {c.n // 2}" if c.order_here is None else f"k = {c.order_here}"
-                wires = f"none up to {MOST_WIRES:,}" if c.wires_here is None else f"n = {c.wires_here:,}"
-                times = (_time(c.quantum_seconds), _time(c.classical_seconds))
-                table.add_row(c.task, str(c.n), str(c.order), *times, here, wires)
-            table.add_section()
+    table.add_column("at this n", justify="right")
+    table.add_column("at this k", justify="right")
+    found = [c for circuit in report.circuits for sector in circuit.sectors for c in sector.crossovers]
+    for c in dict.fromkeys(found):
+        here = f"never to k={c.n // 2}" if c.order_here is None else f"from k={c.order_here}"
+        wires = f"never to n={MOST_WIRES:.0e}" if c.wires_here is None else f"from n={c.wires_here:,}"
+        times = (_time(c.quantum_seconds), _time(c.classical_seconds))
+        table.add_row(c.task, str(c.n), str(c.order), *times, here, wires, end_section=c.task == list(TASKS)[-1])
     notes = [f"{task}: {meaning}" for task, meaning in TASKS.items()]
-    notes.append("state: a sweep is not the best there; the observable can be turned back instead, in n^2 operations")
-    table.caption = "\n".join(notes)
-    table.caption_justify = "left"
+    notes.append("The sweep is not the best for the last: turn the observable back instead, in n^2 operations.")
+    table.caption, table.caption_justify = "\n".join(notes), "left"
     return table
 
 
-def _table(title: str, first: str, *columns: str) -> Table:
+def _table(title: str, first: str, *columns: str | Text) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column(first, overflow="fold")
+    table.add_column(first)
     for column in columns:
         table.add_column(column, justify="right")
     return table
 
 
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value < 1e6 else f"{value:.2e}"
+
+
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    units = ((86400.0, "d"), (3600.0, "h"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (0.0, "ns"))
-    scale, unit = next((size, unit) for size, unit in units if seconds >= size)
-    return f"{seconds / (scale or 1e-9):.3g} {unit}"
+    scale, unit = next((each for each in _TIMES if seconds >= each[0]), _TIMES[-1])
+    return f"{seconds / scale:.3g} {unit}"
