@@ -1,4 +1,4 @@
-"""The plan of a loader of sectors: which gate acts where, on which amplitudes, with as few controls as can be."""
+"""The plan of a loader of sectors: which gate acts where, on which amplitudes, under which controls."""
 
 import functools
 import math

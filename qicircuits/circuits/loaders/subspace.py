@@ -42,7 +42,7 @@ def subspace_loader(vector: TensorLike | Sequence[float], order: int, wires: Wir
         ValueError: the order is not in 0..n, or the vector is zero, not finite or does not have C(n, k) entries.
 
     Reference:
-        R. Farias et al., arXiv:2405.20408, load sectors by as many RBS gates with up to k - 1 controls each.
+        R. Farias et al., arXiv:2405.20408, who load sectors by as many RBS gates, O(k C(n, k)) CNOT.
 
     >>> subspace_loader([1.0, -1.0, 2.0, 0.0, 0.0, 1.0], 2, wires=range(4)).plan.gates
     {('X', 0): 2, ('RBS', 0): 4, ('RBS', 1): 1}
