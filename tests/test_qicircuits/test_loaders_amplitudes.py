@@ -17,6 +17,7 @@ from qicircuits.circuits import (
     slater_loader,
     subspace_loader,
     unary_loader,
+    weight_block,
 )
 from qicircuits.free_fermion import amplitude, evolve
 from qicircuits.subsets import subset_integers
@@ -159,6 +160,25 @@ def test_a_loaded_vector_goes_through_a_layer_as_through_the_compound():
     state = state_of(5, subspace_loader(vector, 2, range(5)), *orthogonal_layer(angles.numpy(), layout))
     expected = compound_matrix(orthogonal_from_angles(angles), 2).numpy() @ vector
     np.testing.assert_allclose(state[subset_integers(5, 2)], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "order"), [(8, 4), (9, 7), (10, 5), (12, 3), (20, 2)])
+def test_large_sectors_by_their_weight_block(n, order):
+    vector = np.random.default_rng(0).normal(size=subspace_dim(n, order))
+    vector[::3] = 0
+    rotations = [gate for gate in subspace_loader(vector, order, range(n)).decomposition() if gate.name != "PauliX"]
+    column = weight_block(rotations, order, range(n), columns=[0])[:, 0]
+    np.testing.assert_allclose(column, vector / np.linalg.norm(vector), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 20, 59])
+def test_large_slater_determinants_have_their_orbitals(order):
+    orbitals = random_orthogonal(60, generator=torch.Generator().manual_seed(0)).double()[:, :order].numpy()
+    rotations = [gate for gate in slater_loader(orbitals, range(60)).decomposition() if gate.name != "PauliX"]
+    columns = weight_block(rotations, 1, range(60), columns=range(order))
+    overlap = orbitals.T @ columns  # a rotation of the orbitals among each other leaves the state as it is
+    np.testing.assert_allclose(orbitals @ overlap, columns, rtol=0, atol=1e-12)
+    assert np.linalg.det(overlap) == pytest.approx(1, abs=1e-12)
 
 
 @settings(deadline=None, max_examples=60)
