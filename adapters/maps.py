@@ -1,5 +1,6 @@
 """From trained numbers to rotations: all layers of a model in one call, and kept while nothing changes."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qicircuits.engine.dispatch import build_rotations, builds_rotations
 from qicircuits.engine.precision import full_precision
 from qicircuits.orthogonal import cayley, exponential, swap_network
 
@@ -27,21 +29,28 @@ def rotations(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tupl
 
     Args:
         parameter_map: its name.
-        parameters: shapes (N_i, n(n-1)/2) with one n, of one dtype, float32 or float64, and device.
+        parameters: shapes (N_i, n(n-1)/2) with one n, on a GPU also with several; of one dtype, float32 or float64,
+            and device.
 
     Returns:
         The matrices, shapes (N_i, n, n). Where one of them gets no gradient, its parameters get none.
     """
     if torch.compiler.is_compiling():  # the compiler keeps its own books
-        return _apply_map(parameter_map, torch.cat(tuple(parameters))).split([len(numbers) for numbers in parameters])
+        return _apply_map(parameter_map, parameters)
     matrices: tuple[Tensor, ...] = _Rotations.apply(parameter_map, *parameters)
     return matrices
 
 
-def _apply_map(parameter_map: ParameterMap, stacked: Tensor) -> Tensor:
-    """All maps end here: the place for one that serves another device in one launch."""
-    with full_precision(stacked.device):
-        return _MAPS[parameter_map](stacked)
+def _apply_map(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The map on all parameters at once: in one launch on a GPU, whatever their sizes."""
+    sizes = [1 + math.isqrt(2 * numbers.shape[-1]) for numbers in parameters]  # n, from n(n-1)/2
+    device = parameters[0].device
+    if all(builds_rotations(device, parameter_map, n) for n in sizes):
+        shapes = [(len(numbers), n) for numbers, n in zip(parameters, sizes, strict=True)]
+        return tuple(build_rotations(torch.cat([numbers.flatten() for numbers in parameters]), shapes, parameter_map))
+    with full_precision(device):
+        stacked = _MAPS[parameter_map](torch.cat(tuple(parameters)))
+    return stacked.split([len(numbers) for numbers in parameters])
 
 
 class _Rotations(torch.autograd.Function):
@@ -49,9 +58,8 @@ class _Rotations(torch.autograd.Function):
     def forward(ctx: Any, parameter_map: ParameterMap, *parameters: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.parameter_map = parameter_map
-        ctx.stacked = torch.cat(parameters)  # a copy: the numbers as they are now, whatever becomes of the parameters
-        ctx.sizes = [len(numbers) for numbers in parameters]
-        return _apply_map(parameter_map, ctx.stacked).split(ctx.sizes)
+        ctx.parameters = [numbers.clone() for numbers in parameters]  # as they are now, whatever becomes of them
+        return _apply_map(parameter_map, ctx.parameters)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -59,13 +67,12 @@ class _Rotations(torch.autograd.Function):
         found = [gradient for gradient in gradients if gradient is not None]
         if not found:
             return None, *gradients
-        parts = zip(ctx.stacked.split(ctx.sizes), gradients, strict=True)
-        numbers = torch.cat([numbers for numbers, gradient in parts if gradient is not None]).requires_grad_()
+        parts = zip(ctx.parameters, gradients, strict=True)
+        wanted = [numbers.requires_grad_() for numbers, gradient in parts if gradient is not None]
         with torch.enable_grad():
-            matrices = _apply_map(ctx.parameter_map, numbers)
-        (gradient,) = torch.autograd.grad(matrices, numbers, torch.cat(found))
-        rest = iter(gradient.split([len(part) for part in found]))
-        return None, *(None if gradient is None else next(rest) for gradient in gradients)
+            matrices = _apply_map(ctx.parameter_map, wanted)
+        results = iter(torch.autograd.grad(matrices, wanted, found))
+        return None, *(None if gradient is None else next(results) for gradient in gradients)
 
 
 class LayerRotations:
@@ -126,7 +133,9 @@ def share_rotations(wanted: Sequence[tuple[LayerRotations, ParameterMap, Tensor]
     """
     groups = defaultdict(list)
     for layer, parameter_map, parameters in wanted:
-        groups[parameter_map, parameters.shape[-1], parameters.dtype, parameters.device].append((layer, parameters))
+        n = 1 + math.isqrt(2 * parameters.shape[-1])
+        size = None if builds_rotations(parameters.device, parameter_map, n) else n
+        groups[parameter_map, size, parameters.dtype, parameters.device].append((layer, parameters))
     for (parameter_map, *_), members in groups.items():
         matrices = rotations(parameter_map, [parameters for _, parameters in members])
         for (layer, parameters), own in zip(members, matrices, strict=True):

@@ -12,10 +12,15 @@ from ..orthogonal import swap_rotations
 from .cuda_maps import COLUMNS, cayley_backward, cayley_forward, swap_backward, swap_forward
 from .gradient import register_gradient
 
-__all__ = ["LARGEST_MAP", "build_rotations"]
+__all__ = ["LARGEST_MAP", "build_rotations", "serves"]
 
 # A program of Cayley's map holds a whole matrix in its registers, in float64.
 LARGEST_MAP = 128
+
+
+def serves(parameter_map: str, n: int) -> bool:
+    """Whether `build_rotations` takes a map and a size."""
+    return parameter_map in ("cayley", "rbs") and 1 <= n <= LARGEST_MAP
 
 
 def build_rotations(parameters: Tensor, shapes: Sequence[tuple[int, int]], parameter_map: str) -> list[Tensor]:

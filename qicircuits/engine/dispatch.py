@@ -28,9 +28,11 @@ else:
 # Only where torch can have such a device: Triton takes a quarter of a second to import.
 _HAS_TRITON = _HAS_KERNELS and torch.version.cuda is not None and find_spec("triton") is not None
 if _HAS_TRITON:
-    from . import cuda
+    from . import cuda, cuda_orthogonal
 
 __all__ = [
+    "build_rotations",
+    "builds_rotations",
     "prefers_compound",
     "prefers_modes",
     "prefers_rotation",
@@ -179,3 +181,13 @@ def rotate_blocks(
     flat = [number for sector in sectors for number in sector]
     rows = x.reshape(-1, x.shape[-1])
     return rotate_sectors(rows, matrices, bias, flat, n_blocks, block_size).reshape(x.shape)
+
+
+def builds_rotations(device: torch.device, parameter_map: str, n: int) -> bool:
+    """Whether `build_rotations` serves a map, for all matrices of a model in one launch."""
+    return _HAS_TRITON and device.type == "cuda" and cuda_orthogonal.serves(parameter_map, n)
+
+
+def build_rotations(parameters: Tensor, shapes: Sequence[tuple[int, int]], parameter_map: str) -> list[Tensor]:
+    """`engine.cuda_orthogonal.build_rotations`, where `builds_rotations` says so for every n."""
+    return cuda_orthogonal.build_rotations(parameters, shapes, parameter_map)

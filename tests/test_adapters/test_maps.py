@@ -72,6 +72,25 @@ def test_together_is_one_by_one(parameter_map):
     assert none == [None, None]
 
 
+def test_of_several_sizes_they_are_built_together_where_the_device_can(monkeypatch):
+    def build(parameters, shapes, parameter_map):
+        counts = [number * n * (n - 1) // 2 for number, n in shapes]
+        blocks = zip(parameters.split(counts), shapes, strict=True)
+        return [cayley(numbers.view(number, n * (n - 1) // 2)) for numbers, (number, n) in blocks]
+
+    parameters = [torch.randn(count, n * (n - 1) // 2, requires_grad=True) for count, n in ((3, 5), (1, 2), (2, 9))]
+    expected = [cayley(numbers) for numbers in parameters]
+    # As on a GPU, where one launch builds all of them (tests/test_qicircuits/test_cuda.py); here its twin does.
+    monkeypatch.setattr("adapters.maps.builds_rotations", lambda device, parameter_map, n: n < 100)
+    monkeypatch.setattr("adapters.maps.build_rotations", build)
+    together = rotations("cayley", parameters)
+    torch.testing.assert_close(together, tuple(expected))
+    weights = [torch.randn_like(matrices) for matrices in expected]
+    torch.testing.assert_close(
+        torch.autograd.grad(together, parameters, weights), torch.autograd.grad(expected, parameters, weights)
+    )
+
+
 def test_a_forward_computes_the_rotations_of_all_layers_at_once():
     model = adapted()
     sizes = {layer.quic_rotation["default"].plan.n for layer in layers(model).values()}
