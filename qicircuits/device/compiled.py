@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..engine.direct_sum import DirectSum, Selection
 from ..engine.local_gates import Circuit, Mix, Rotations, Step, plan_mixes
-from .gate_parts import RUN_BY_NAME, Part, controlled_values, gate_parts, rotation
+from .gate_parts import RUN_BY_NAME, Part, gate_parts, rotation, structure
 
 __all__ = ["Compiled", "compile_circuit"]
 
@@ -92,8 +92,8 @@ def compile_circuit(gates: Sequence[Operator], wires: Sequence[Wires], space: Di
         space: the sectors.
     """
     names = tuple([gate.name for gate in gates])
-    controls = tuple([controlled_values(gate) for gate in gates if gate.name not in RUN_BY_NAME])
-    key = space.n, space.orders, names, tuple(wires), controls
+    others = tuple([structure(gate) for gate in gates if gate.name not in RUN_BY_NAME])
+    key = space.n, space.orders, names, tuple(wires), others
     if (kept := _KEPT.get(key)) is not None:
         _KEPT.move_to_end(key)
         return kept

@@ -11,7 +11,7 @@ from pennylane.operation import Operator
 
 from ..engine.direct_sum import Selection
 
-__all__ = ["RUN_BY_NAME", "Part", "controlled_values", "gate_parts", "is_in_table", "rotation"]
+__all__ = ["RUN_BY_NAME", "Part", "gate_parts", "is_in_table", "rotation", "structure"]
 
 Bits: TypeAlias = tuple[int, ...]
 Wires: TypeAlias = tuple[int, ...]
@@ -143,15 +143,23 @@ _GATES: dict[str, _Builder] = {
 
 
 RUN_BY_NAME = frozenset({*_GATES, *_DOES_NOTHING, "GlobalPhase", "DiagonalQubitUnitary"})
-"""Gates that are run as they are."""
+"""Gates that are run as they are, and that their names and wires tell all about."""
 
 
 def is_in_table(op: Operator) -> bool:
     """Whether a gate, or the gate that it controls or inverts, is in the table, or needs nothing done."""
-    if op.name in RUN_BY_NAME:
+    if op.name in RUN_BY_NAME or op.name == "FermionicDoubleExcitation":
         return True
     is_symbolic = isinstance(op, qml.ops.Controlled | qml.ops.op_math.Adjoint)
     return is_symbolic and op.base.name != "DiagonalQubitUnitary" and is_in_table(op.base)
+
+
+def _double_excitation(op: Operator, wires: Wires) -> list[Part]:
+    """Both pairs of outer wires exchange two particles, signed by the ones between the wires of each pair."""
+    n_first = len(op.hyperparameters["wires1"])
+    first, second = wires[:n_first], wires[n_first:]
+    outer, between = (first[0], first[-1], second[0], second[-1]), first[1:-1] + second[1:-1]
+    return _fermionic(_QUARTET, 0.5, lambda _: (outer, between))(wires)
 
 
 def gate_parts(op: Operator, wires: Wires) -> list[Part] | None:
@@ -166,6 +174,8 @@ def gate_parts(op: Operator, wires: Wires) -> list[Part] | None:
     """
     if op.name == "GlobalPhase":
         return [Part((Selection(),), _number(0), _number(1), _number(-1j), 1.0)]
+    if op.name == "FermionicDoubleExcitation":
+        return _double_excitation(op, wires)
     if builder := _GATES.get(op.name):
         return builder(wires)
     if isinstance(op, qml.ops.Controlled):
@@ -194,8 +204,9 @@ def rotation(op: Operator, wires: Wires) -> tuple[Wires, bool, float] | None:
     return None
 
 
-def controlled_values(op: Any) -> Bits:
-    """The control values of a controlled gate or of the base of an inverse, nothing for others."""
-    values = tuple(int(value) for value in getattr(op, "control_values", ()))
+def structure(op: Any) -> tuple[object, ...]:
+    """What decides besides its name and its wires what a gate does: control values, and where its wires are split."""
+    values: tuple[object, ...] = tuple(int(value) for value in getattr(op, "control_values", ()))
+    values += (len(op.hyperparameters.get("wires1", ())),)
     base = getattr(op, "base", None)
-    return values if base is None else values + controlled_values(base)
+    return values if base is None else values + structure(base)

@@ -91,7 +91,7 @@ def _space(n: int, orders: tuple[int, ...]) -> DirectSum:
 
 def _amplitudes(op: Operator, as_tensor: Callable[[Any], Tensor]) -> tuple[NDArray[np.int64], Tensor]:
     """The local states that are not zero in all of a batch, and their amplitudes, shape (1 or batch, states)."""
-    data = op.data[0]
+    data = op.data[0] if isinstance(op, qml.StatePrep) else op.state_vector()
     if issparse(data):
         row = data.tocoo()
         return row.coords[-1].astype(np.int64), torch.from_numpy(row.data.astype(complex))[None]

@@ -72,6 +72,8 @@ def _lower(op: Operator, position: int, before: Sequence[Operator]) -> list[Oper
         raise DeviceError(f"{NAME}: {rule}; got {op.name} on wires {op.wires.tolist()}")
     if op.name in FLIPS and _touched(before).isdisjoint(op.wires):
         return [op]
+    if isinstance(op, qml.BasisState) and op.name not in FLIPS:  # BasisEmbedding is one by another name
+        return _lower(qml.BasisState(op.data[0], op.wires), position, before)
     if isinstance(op, StatePrepBase):
         if position or before:
             rule = f"{op.name} is supported only as the first operation"

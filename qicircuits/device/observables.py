@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..engine.direct_sum import DirectSum, Selection, direct_sum
 
-__all__ = ["SparseOperator", "on_sectors", "reached"]
+__all__ = ["SparseOperator", "local_matrix", "on_sectors", "reached", "sectors_around"]
 
 # Observables without Pauli words are taken as their matrix, on at most so many wires.
 _WIDEST_MATRIX = 10
@@ -100,7 +100,7 @@ def _matrix(obs: Operator, wires: Wires, space: DirectSum, target: DirectSum) ->
     if obs.pauli_rep is not None:
         return _pauli_matrix(obs.pauli_rep, wires, space, target)
     if isinstance(obs, qml.SparseHamiltonian):
-        return _local_matrix(sparse.csc_array(obs.H), obs.wires, wires, space, target)
+        return local_matrix(sparse.csc_array(obs.H), obs.wires, wires, space, target)
     if isinstance(obs, qml.Projector) and len(obs.data[0]) == len(obs.wires):
         bits = tuple(int(bit) for bit in obs.data[0])
         rows = space.rows(Selection(tuple(wires.indices(obs.wires)), bits))
@@ -116,7 +116,7 @@ def _matrix(obs: Operator, wires: Wires, space: DirectSum, target: DirectSum) ->
         rule = "an observable is supported if it is made of Pauli words or has a matrix on at most"
         raise DeviceError(f"{rule} {_WIDEST_MATRIX} wires, got {obs.name} on {len(obs.wires)} wires")
     matrix = sparse.csc_array(np.asarray(qml.math.toarray(obs.matrix())))
-    return _local_matrix(matrix, obs.wires, wires, space, target)
+    return local_matrix(matrix, obs.wires, wires, space, target)
 
 
 def _pauli_matrix(sentence: Any, wires: Wires, space: DirectSum, target: DirectSum) -> sparse.coo_array:
@@ -141,7 +141,7 @@ def _pauli_matrix(sentence: Any, wires: Wires, space: DirectSum, target: DirectS
     return _entries(rows.real.astype(np.int64), columns.real.astype(np.int64), values, space, target)
 
 
-def _local_matrix(
+def local_matrix(
     matrix: sparse.csc_array, own: Wires, wires: Wires, space: DirectSum, target: DirectSum
 ) -> sparse.coo_array:
     """A matrix on some wires: each of its columns acts on the amplitudes that hold its local state."""
@@ -167,7 +167,13 @@ def _entries(
 
 
 def reached(space: DirectSum, obs: Operator) -> DirectSum:
-    """All sectors that an observable can take the state to."""
-    width = len(obs.wires)
-    orders = {order + step for order in space.orders for step in range(-width, width + 1)}
+    """Sectors that hold all that an observable takes a state of some sectors to."""
+    if obs.pauli_rep is None:
+        return space if isinstance(obs, qml.Projector) else sectors_around(space, len(obs.wires))
+    return sectors_around(space, max(sum(letter != "Z" for letter in word.values()) for word in obs.pauli_rep))
+
+
+def sectors_around(space: DirectSum, distance: int) -> DirectSum:
+    """All sectors whose weights are not farther than that from those of others."""
+    orders = {order + step for order in space.orders for step in range(-distance, distance + 1)}
     return direct_sum(space.n, tuple(sorted(order for order in orders if 0 <= order <= space.n)))

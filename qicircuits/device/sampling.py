@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,10 @@ from pennylane.measurements import (
 from pennylane.operation import Operator
 from pennylane.pauli import PauliSentence
 from pennylane.wires import Wires
+from scipy.sparse import csc_array
 
-from ..engine.direct_sum import Selection
-from ..engine.local_gates import Circuit, Mix, apply_circuit, plan_mixes
 from .measurements import SectorVector, check_is_diagonal
-from .observables import on_sectors
+from .observables import local_matrix, on_sectors, sectors_around
 
 __all__ = ["sample_results"]
 
@@ -44,11 +42,11 @@ def sample_results(
 ) -> list[tuple[Any, ...]]:
     """For each part of a shot vector the results of all measurements.
 
-    All wires are measured once for all measurements whose observables are diagonal; an observable that moves
-    particles between few wires is measured in its own eigenbasis, with shots of its own.
+    All wires are measured once for all measurements whose observables are diagonal; an observable that is not, on few
+    wires, is measured in its own eigenbasis, with shots of its own.
 
     Raises:
-        DeviceError: an observable changes the weight, or moves particles between too many wires.
+        DeviceError: an observable is not diagonal on too many wires, or a measurement has no samples.
     """
     measured = _draw(state, shots.total_shots, rng)
     drawn = [_values(process, state, measured, rng) for process in processes]
@@ -88,12 +86,12 @@ def _values(
     if diagonal is not None:
         total += diagonal[measured]
     for matrix, wires in moving:
-        total += _moving_values(matrix, wires, process.obs, state, measured.shape[1], rng)
+        total += _moving_values(matrix, wires, state, measured.shape[1], rng)
     return total
 
 
 def _split(obs: Operator, state: SectorVector) -> tuple[Samples | None, list[tuple[Samples, Wires]]]:
-    """An observable as values of the basis states, and matrices on few wires that move particles between them."""
+    """An observable as values of the basis states, and matrices on few wires that are not diagonal."""
     block = on_sectors(obs, state.wires, state.space, state.space)
     groups = _groups(obs)
     if block.is_diagonal and not any(_changes_weight(matrix) for matrix, _ in groups):
@@ -123,7 +121,7 @@ def _groups(obs: Operator) -> list[tuple[Samples, Wires]]:
 
 def _small(obs: Operator, width: int, part: Any = None) -> Any:
     if width > _WIDEST_ROTATION:
-        rule = f"with finite shots an observable moves particles between at most {_WIDEST_ROTATION} wires"
+        rule = f"with finite shots an observable that is not diagonal acts on at most {_WIDEST_ROTATION} wires"
         raise DeviceError(f"{rule}, got {width} in {obs}")
     return obs if part is None else part
 
@@ -134,30 +132,22 @@ def _changes_weight(matrix: Samples) -> bool:
 
 
 def _moving_values(
-    matrix: Samples, wires: Wires, obs: Operator, state: SectorVector, shots: int, rng: np.random.Generator
+    matrix: Samples, wires: Wires, state: SectorVector, shots: int, rng: np.random.Generator
 ) -> Samples:
-    """Eigenvalues, each found with the probability of its eigenvectors, which have a weight of their own."""
-    if _changes_weight(matrix):
-        rule = (
-            "with finite shots an observable must preserve the Hamming weight in each part that flips the same wires"
-        )
-        raise DeviceError(f"{rule}, got {obs}")
-    own = tuple(state.wires.indices(wires))
-    eigenvalues = np.zeros(len(matrix))
+    """Eigenvalues, each found with the probability of its eigenvectors."""
+    own = state.wires.indices(wires)
     weights = np.bitwise_count(np.arange(len(matrix)))
-    mixes: list[Mix] = []
-    entries: list[Samples] = []
-    for weight in range(len(own) + 1):
-        states = np.flatnonzero(weights == weight)
-        eigenvalues[states], vectors = np.linalg.eigh(matrix[np.ix_(states, states)])
-        held = (tuple(int(s) >> np.arange(len(own))[::-1] & 1) for s in states)
-        mixes.append(Mix(tuple(Selection(own, bits) for bits in held), sum(len(entry) for entry in entries)))
-        entries.append(vectors.conj().T.ravel())
-    circuit = Circuit(state.space, (plan_mixes(mixes, state.space),))
-    amplitudes = state.amplitudes.detach().to(torch.complex128)
-    flat = torch.from_numpy(np.concatenate(entries).astype(complex))[None]
-    turned = replace(state, amplitudes=apply_circuit(amplitudes, torch.zeros(1, 0), flat, circuit))
-    return eigenvalues[state.space.local_states(own)[_draw(turned, shots, rng)]]
+    eigenvalues, turn = np.zeros(len(matrix)), np.zeros((len(matrix), len(matrix)), dtype=complex)
+    # Eigenvectors of one weight keep the state in its sectors; of others there are more amplitudes than these.
+    together = [np.arange(len(matrix))] if _changes_weight(matrix) else [weights == k for k in range(len(own) + 1)]
+    for states in together:
+        eigenvalues[states], vectors = np.linalg.eigh(matrix[states][:, states])
+        turn[np.ix_(states, states)] = vectors.conj().T
+    target = state.space if len(together) > 1 else sectors_around(state.space, len(own))
+    rotation = local_matrix(csc_array(turn), wires, state.wires, state.space, target)
+    amplitudes = rotation @ state.amplitudes.detach().to(torch.complex128).numpy().T
+    turned = SectorVector(state.wires, target, torch.from_numpy(np.ascontiguousarray(amplitudes.T)))
+    return eigenvalues[target.local_states(own)[_draw(turned, shots, rng)]]
 
 
 def _results(process: MeasurementProcess, state: SectorVector, rows: Samples, values: Samples | None) -> list[Any]:

@@ -36,6 +36,12 @@ GATES = {
     "FermionicSingleExcitation": (4, 1, lambda a, w: qml.FermionicSingleExcitation(a, w)),
     "DoubleExcitation": (4, 1, lambda a, w: qml.DoubleExcitation(a, w)),
     "DoubleExcitationPlus": (4, 1, lambda a, w: qml.DoubleExcitationPlus(a, w)),
+    "FermionicDoubleExcitation": (5, 1, lambda a, w: qml.FermionicDoubleExcitation(a, wires1=w[:3], wires2=w[3:])),
+    "FermionicDoubleExcitation's other split": (
+        5,
+        1,
+        lambda a, w: qml.FermionicDoubleExcitation(a, wires1=w[:2], wires2=w[2:]),
+    ),
     "OrbitalRotation": (4, 1, lambda a, w: qml.OrbitalRotation(a, w)),
     "IsingXY": (2, 1, lambda a, w: qml.IsingXY(a, w)),
     "SWAP": (2, 0, lambda w: qml.SWAP(w)),
