@@ -1,5 +1,6 @@
 """Which engine serves a call: the CPU kernels where they are the faster, torch for everything else."""
 
+import functools
 import math
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -150,10 +151,13 @@ def rotate(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
     return rotate_sectors(rows, flat, None, [order, 0, dim], len(flat), dim).mT.reshape(columns.shape)
 
 
+_brickwork = functools.lru_cache(maxsize=32)(brickwork)
+
+
 def _rotate_by_gates(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
     """`rotate` by a brickwork of gates, vector by vector; (N, n, n) and (N, C(n, k), tokens)."""
     count, dim, tokens = columns.shape
-    layout = brickwork(matrices.shape[-1])
+    layout = _brickwork(matrices.shape[-1])
     turns = [brickwork_turns(a) for a in matrices.detach().double().contiguous().numpy()]
     angles = torch.stack([torch.from_numpy(np.arctan2(sin, cos)) for cos, sin in turns]).to(matrices.dtype)
     rows, angles = columns.mT.reshape(-1, dim), angles.repeat_interleave(tokens, 0)
