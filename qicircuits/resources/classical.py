@@ -104,10 +104,11 @@ def sampling_flops(n: int, order: int, error: float) -> float:
 
     With a the row of A of that wire, O = a a^T lifted to the sector, and subsets I drawn with probabilities x_I^2,
 
-        <y| n_j |y> = <x|O|x> = mean of e(I),   e(I) = (O x)_I / x_I ,   mean of e(I)^2 = |O x|^2 <= 1 ,
+        <y| n_j |y> = <x|O|x> = mean of e(I),   e(I) = (O x)_I / x_I ,   mean of e(I)^2 = |O x|^2 = <x|O|x> ,
 
-    where e(I) takes only the 1 + k(n-k) subsets that differ from I by at most one particle: 1 / error^2 samples of
-    4 flops for each of them, a row of A, and 2 D once for a table to draw from. A circuit takes as many runs.
+    since O^2 = O: the variance of an outcome of the circuit, which so takes as many runs. e(I) takes only the
+    1 + k(n-k) subsets that differ from I by at most one particle: 1 / error^2 samples of 4 flops for each of them, a
+    row of A, and 2 D once for a table to draw from.
 
     Args:
         n, order: the sector, n >= 2.

@@ -119,10 +119,12 @@ def _counts(operations: list[Operator], decomposed: list[Operator]) -> GateCount
     kinds: Counter[str] = Counter()
     ends: dict[Any, tuple[int, int, int]] = {}
     for operation in decomposed:
+        if isinstance(operation, qml.GlobalPhase):  # nothing that a machine does
+            continue
         kinds[operation.name] += 1
         width = len(operation.wires)
         before = [ends.get(wire, (0, 0, 0)) for wire in operation.wires]
-        after = [max(end[i] for end in before) + step for i, step in enumerate((1, width == 1, width == 2)) if before]
+        after = [max(end[i] for end in before) + step for i, step in enumerate((1, width == 1, width == 2))]
         ends.update((wire, tuple(after)) for wire in operation.wires)  # type: ignore[misc]
     depths = [max((end[i] for end in ends.values()), default=0) for i in range(3)]
     wires = len(qml.wires.Wires.all_wires([operation.wires for operation in operations]))

@@ -124,8 +124,8 @@ class Assumptions:
             "uniform state on one more wire, (D - 1)/error^2 shots for D amplitudes of all sectors; "
             "what the uniform state costs is left out.",
             "Loading x: D - 1 RBS gates, as many as x has free numbers, n/2 at a time: no loader of RBS gates on as "
-            "many wires is faster. They are in the time of a vector and not in the counts of gates; a circuit of other "
-            "operations loads for itself.",
+            "many wires is faster. They are in the time of a vector and not in the counts of gates; circuits of "
+            "other operations load for themselves.",
             f"Computer: {c.name}, {c.flops_per_second:g} flops and {c.bytes_per_second:g} bytes a second, whichever "
             f"takes longer; {self.itemsize} bytes a number, {self.vectors:,} vectors share a matrix.",
         )

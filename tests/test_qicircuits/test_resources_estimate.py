@@ -12,6 +12,7 @@ from rich.console import Console
 
 from qicircuits import brickwork, butterfly, pyramid, staircase
 from qicircuits.circuits import RBS, orthogonal_layer
+from qicircuits.circuits.loaders import direct_sum_loader, unary_loader
 from qicircuits.drawing import draw_resources
 from qicircuits.resources import (
     CPU_CORE,
@@ -29,7 +30,7 @@ from qicircuits.resources import (
     shots_for_vector,
     task_seconds,
 )
-from qicircuits.resources.crossover import TASKS
+from qicircuits.resources.crossover import TASKS, loading_seconds
 
 
 def unit(dim, seed):
@@ -179,6 +180,24 @@ def test_circuits_of_operations_have_shots_if_they_have_orders():
     assert cost.classical_seconds is None
     assert estimate(operations).shots is None
     assert estimate([]).circuits[0].counts.n_gates == 0
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "semi_diagonal", "tree"])
+def test_a_unary_loader_has_the_gates_of_the_bound_and_takes_at_least_its_time(kind):
+    cost = estimate(unary_loader(np.arange(1.0, 9), wires=range(8), kind=kind)).circuits[0]
+    assert cost.counts.gates["CNOT"] == 2 * (8 - 1)
+    assert cost.t_count == 2 * (8 - 1) * 44
+    assert cost.run_seconds >= loading_seconds(8, 8, Assumptions())
+
+
+def test_loaders_of_sectors_take_longer_than_the_bound():
+    for orders in [(2,), (1, 2), (1, 3)]:
+        dim = sum(math.comb(6, order) for order in orders)
+        cost = estimate(direct_sum_loader(np.arange(1.0, dim + 1), orders, wires=range(6)), orders=orders).circuits[0]
+        assert cost.counts.gates["CNOT"] >= 2 * (dim - 1)
+        assert "GlobalPhase" not in cost.counts.gates
+        assert cost.run_seconds >= loading_seconds(6, dim, Assumptions())
+        assert cost.shots == shots_for_vector(dim, 0.01)
 
 
 def test_the_picture_has_a_line_for_every_task_and_one_for_equal_times():
