@@ -61,7 +61,10 @@ def saved_blocks(folder: Path) -> list[BlockGroup]:
     """
     if not (folder / "adapter_config.json").is_file():
         raise ValueError(f"a saved adapter is a folder with adapter_config.json, got {folder}")
-    config = QuICConfig.from_pretrained(str(folder))
+    try:
+        config = QuICConfig.from_pretrained(str(folder))
+    except KeyError as error:
+        raise ValueError(f"a QuIC adapter is needed, got peft_type={error} in {folder}") from error
     if not isinstance(config, QuICConfig):
         raise ValueError(f"a QuIC adapter is needed, got peft_type={config.peft_type} in {folder}")
     if config.saved is None or config.saved.shapes is None:
@@ -72,11 +75,11 @@ def saved_blocks(folder: Path) -> list[BlockGroup]:
             f"model's configuration instead, got block_size={config.block_size} in {folder}"
         )
     shapes: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for tensor, (rows, numbers) in config.saved.shapes.items():
+    for tensor, shape in config.saved.shapes.items():
         module, found, _ = tensor.partition(".quic_parameters")
-        if found:
-            blocks = (config.n_blocks or 1) if config.block_share else rows
-            shapes[blocks, numbers].append(module)
+        if found:  # biases and modules that are trained in full are saved beside them
+            rows, numbers = shape
+            shapes[(config.n_blocks or 1) if config.block_share else rows, numbers].append(module)
     return [
         BlockGroup(brickwork(_wires(numbers)), config.orders, len(names) * blocks, _label(names))
         for (blocks, numbers), names in shapes.items()

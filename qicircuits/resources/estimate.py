@@ -30,8 +30,9 @@ __all__ = ["count_circuit", "count_t_gates", "estimate"]
 Gate = Literal["rbs", "fbs"]
 
 _PAULI = ("Identity", "PauliX", "PauliY", "PauliZ", "GlobalPhase")
-_CLIFFORD_T = ("Hadamard", "S", "T", "Adjoint(S)", "Adjoint(T)")
-_GATE_SET = {*TWO_QUBIT, *ROTATIONS, *_PAULI, *_CLIFFORD_T}
+_CLIFFORD = ("Hadamard", "S", "SX", "Adjoint(S)", "Adjoint(SX)")
+_T = ("T", "Adjoint(T)")
+_GATE_SET = {*TWO_QUBIT, *ROTATIONS, *_PAULI, *_CLIFFORD, *_T}
 
 
 def estimate(
@@ -132,17 +133,17 @@ def _counts(operations: list[Operator], decomposed: list[Operator]) -> GateCount
 
 
 def _t_gates(decomposed: list[Operator], precision: float) -> int:
-    if not decomposed:
+    others_than_clifford = [operation for operation in decomposed if operation.name in (*ROTATIONS, *_T)]
+    if not others_than_clifford:
         return 0
     config = qml.estimator.ResourceConfig()
     config.set_single_qubit_rot_precision(precision)
 
     def circuit() -> None:
-        for operation in decomposed:
+        for operation in others_than_clifford:
             qml.apply(operation)
 
-    gate_set = {"T", "CNOT", "CZ", "X", "Y", "Z", "S", "Hadamard"}
-    return int(qml.estimator.estimate(circuit, gate_set=gate_set, config=config)().gate_counts["T"])
+    return int(qml.estimator.estimate(circuit, config=config)().gate_counts["T"])
 
 
 def _circuit_cost(circuit: Circuit, orders: Sequence[int] | None, assumptions: Assumptions) -> CircuitCost:

@@ -109,6 +109,22 @@ def test_operations_of_any_kind_are_counted():
         assert cost.t_count == 2 * t_per_rotation(1e-9) + 1
 
 
+@pytest.mark.parametrize(
+    ("operation", "t_count"),
+    [
+        (qml.SX(0), 0),
+        (qml.adjoint(qml.S(0)), 0),
+        (qml.ISWAP([0, 1]), 0),
+        (qml.adjoint(qml.T(0)), 1),
+        (qml.Toffoli([0, 1, 2]), 7),
+        (qml.Rot(0.1, 0.2, 0.3, 0), 3 * 44),
+    ],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_only_rotations_and_t_gates_need_t_gates(operation, t_count):
+    assert estimate(operation).circuits[0].t_count == t_count
+
+
 def test_what_cannot_be_decomposed_is_refused():
     class Opaque(qml.operation.Operation):
         num_wires = 2
