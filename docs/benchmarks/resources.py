@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import matplotlib as mpl
 import typer
 from measure import IMAGES, between_markers, markdown_table, show_seconds
 from pennylane import estimator
@@ -164,7 +165,9 @@ def main(
         return
     between_markers(PAGE, "results", text)
     axes = draw_resources(estimate(brickwork(44), orders=ORDERS))
-    axes.figure.savefig(IMAGES / "resources.svg", metadata={"Date": None})
+    # Without dates and random names, so that the same numbers give the same file.
+    with mpl.rc_context({"svg.hashsalt": "resources", "svg.fonttype": "none"}):
+        axes.figure.savefig(IMAGES / "resources.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
