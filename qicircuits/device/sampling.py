@@ -73,7 +73,7 @@ def _values(
 ) -> Samples | None:
     """The values of an observable in all shots, shape (batch, shots); None without an observable."""
     if not isinstance(process, SampleMeasurement):
-        rule = f"{type(process).__name__} has no results of finite shots"
+        rule = f"{type(process).__name__} is not accepted with finite shots"
         raise DeviceError(f"{rule}: return probs, sample, counts, expval, var or sector_probs")
     if process.obs is None or not isinstance(process, ExpectationMP | VarianceMP | SampleMP | CountsMP):
         check_is_diagonal(process)
