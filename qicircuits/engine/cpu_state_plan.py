@@ -90,7 +90,7 @@ class StatePlan:
         self.n, self.order, self.fermionic = n, order, fermionic
         self.pairs: list[_Pair] = list(zip(wires[::2], wires[1::2], strict=True))
         self.dim = math.comb(n, order)
-        blocks = sum(choose(n // 2, ones) for ones in range(order + 1))
+        blocks = sum(choose(n // 2, ones) for ones in range(max(0, order - n + n // 2), min(order, n // 2) + 1))
         self.cut = n // 2 if self.dim > _UNCUT and blocks * _SMALLEST_BLOCK <= self.dim else 0
         kept = sum(map(self._count, set(self.pairs))) <= _KEPT_RUNS
         self._batches = self._split()
@@ -121,7 +121,10 @@ class StatePlan:
         return [*batches, *filter(None, sides)]
 
     def _count(self, pair: _Pair) -> int:
-        return count_runs(max(pair) - self.cut if max(pair) >= self.cut else self.cut, self.order)
+        """At the most, how many pairs of runs the tables of a gate hold."""
+        high = max(pair) - self.cut if max(pair) >= self.cut else self.cut
+        fewest = 0 if self.cut else max(0, self.order - self.n + high)  # what is left fits behind the higher wire
+        return count_runs(high, range(fewest, self.order))
 
     def _stage(self, batch: list[int]) -> Stage:
         pairs = [self.pairs[gate] for gate in batch]

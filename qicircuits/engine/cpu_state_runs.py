@@ -45,8 +45,11 @@ def prefix_starts(n: int, order: int, wires: int, ones: int) -> Integers:
     """The first amplitude of each occupation of the first `wires` wires that has `ones` ones.
 
     The subsets that come after one whose first elements are q_0 < q_1 < ... and whose others follow at once are
-    those that exceed it first in the r-th element, C(n-1-q_r, k-r) each.
+    those that exceed it first in the r-th element, C(n-1-q_r, k-r) each. Complements are in the reverse order.
     """
+    if 2 * ones > wires:  # fewer zeros than ones
+        last = choose(n, order) - choose(n - wires, order - ones)
+        return last - prefix_starts(n, n - order, wires, wires - ones)[::-1]
     starts = np.full(choose(wires, ones), choose(n, order) - choose(n - wires, order - ones), np.int64)
     members = subset_array(wires, ones)
     for r in range(ones):
@@ -62,7 +65,7 @@ def _later(n: int, order: int) -> Integers:
 
 def gate_runs(n: int, order: int, low: int, high: int) -> Iterator[Runs]:
     """The runs of a gate on wires low < high of a sector."""
-    for ones in range(min(low, order - 1) + 1):
+    for ones in range(max(0, order - n + low + 1), min(low, order - 1) + 1):  # fewer leave too many behind
         starts = prefix_starts(n, order, low, ones)[:, None]
         # With wire `low` empty, its block follows that with `low` occupied.
         block = choose(n - low - 1, order - ones - 1)
@@ -86,6 +89,6 @@ def tail_runs(n: int, order: int, between: int) -> Iterator[Runs]:
             yield Runs(length, ones, lower, prefix_starts(n, order + 1, between, ones))
 
 
-def count_runs(high: int, order: int) -> int:
-    """How many pairs of runs a gate with this higher wire has at the most."""
-    return sum(choose(high - 1, ones) for ones in range(order))
+def count_runs(high: int, ones: range) -> int:
+    """How many pairs of runs a gate has with this higher wire and so many ones, without its own, before that."""
+    return sum(choose(high - 1, count) for count in ones)

@@ -14,6 +14,7 @@ from qicircuits import (
     compound_matrix,
     pyramid,
     round_robin,
+    staircase,
     subsets,
 )
 from qicircuits.engine import cpu_state_plan, dispatch
@@ -162,6 +163,20 @@ def _threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("holes", [1, 2, 3])
+def test_sectors_of_many_ones_are_as_small_as_those_of_many_zeros(holes):
+    n = 60
+    for layout in (staircase(n), Layout(n, (((0, n - 1), (n - 2, 3)), ((20, 1),)))):
+        assert count_numbers(layout, n - holes) <= 2 * count_numbers(layout, holes)
+        compare(torch.randn(2, math.comb(n, holes), dtype=torch.float64), layout, n - holes, True)
+
+
+def count_numbers(layout, order):
+    """How many numbers the tables of a circuit hold."""
+    stages = StatePlan(gate_lists(layout)[0], layout.n, order, True).stages()
+    return sum(field.size for stage in stages for field in stage)
 
 
 @pytest.mark.usefixtures("_threads")
