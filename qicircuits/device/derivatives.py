@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pennylane.tape import QuantumScript
 from pennylane.typing import TensorLike
 from torch import Tensor
@@ -11,6 +12,14 @@ from torch import Tensor
 from .simulate import Run, as_array, exact_tensors
 
 __all__ = ["jacobian", "vector_product"]
+
+
+class _Products(tuple[TensorLike, ...]):
+    """Products of different shapes, of numbers and batches of them: PennyLane asks numpy to squeeze them together."""
+
+    def squeeze(self) -> NDArray[np.float64]:
+        """Something of the right length."""
+        return np.empty(len(self))
 
 
 # PennyLane calls from within torch's own functions, too, where gradients are off.
@@ -79,4 +88,4 @@ def _by_parameter(circuit: QuantumScript, done: Run, gradients: dict[int, Tensor
         grad = gradients.get(number, torch.zeros(shape, dtype=torch.float64))
         # One number for all of a batch gets the sum over it.
         slopes.append(as_array(grad.sum().reshape(shape) if shape == () else grad.reshape(shape)))
-    return tuple(slopes)
+    return _Products(slopes)

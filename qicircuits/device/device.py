@@ -129,7 +129,8 @@ class SubspaceDevice(Device):
         wires = self._wires_of(circuit)
         if circuit.shots:
             return sampled_results(circuit, run(circuit, wires), self._rng)
-        if config.gradient_method == "adjoint" and config.use_device_jacobian_product and circuit.trainable_params:
+        differentiated = config.gradient_method == "adjoint" and config.interface != Interface.NUMPY
+        if differentiated and circuit.trainable_params:
             return exact_results(circuit, self._kept_run(circuit, wires), as_numpy=True)
         done = run(circuit, wires)
         return exact_results(circuit, done, as_numpy=not done.has_tensors)

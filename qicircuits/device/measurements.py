@@ -92,11 +92,31 @@ def measure(process: MeasurementProcess, state: SectorVector) -> Tensor:
 
 
 def _expval(process: MeasurementProcess, state: SectorVector) -> Tensor:
-    return on_sectors(process.obs, state.wires, state.space, state.space).expectation(state.amplitudes)
+    words = process.obs.pauli_rep
+    if words is not None and any(_wants_gradient(coefficient) for coefficient in words.values()):
+        terms = (c * _mean(word.operation(wire_order=state.wires), state) for word, c in words.items())
+        return torch.stack(list(terms)).sum(0).real
+    _check_is_constant(process)
+    return _mean(process.obs, state)
+
+
+def _mean(obs: Operator, state: SectorVector) -> Tensor:
+    return on_sectors(obs, state.wires, state.space, state.space).expectation(state.amplitudes)
+
+
+def _wants_gradient(value: object) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _check_is_constant(process: MeasurementProcess) -> None:
+    if any(map(_wants_gradient, process.obs.data)):
+        rule = "of an observable, only the coefficients of Pauli words have derivatives, in their expectation value"
+        raise DeviceError(f"{rule}, got {type(process).__name__} of {process.obs.name} with trainable parameters")
 
 
 def _var(process: MeasurementProcess, state: SectorVector) -> Tensor:
-    mean = _expval(process, state)
+    _check_is_constant(process)
+    mean = _mean(process.obs, state)
     target = reached(state.space, process.obs)
     block = on_sectors(process.obs, state.wires, state.space, target)
     return block.square_expectation(state.amplitudes, target.dim) - mean.square()

@@ -92,8 +92,12 @@ def _key(obs: Operator, wires: Wires, space: DirectSum, target: DirectSum) -> Ha
     """All that a block depends on, to the last bit; nothing for observables that are matrices."""
     if obs.pauli_rep is None:
         return None
-    words = tuple((word, complex(coefficient)) for word, coefficient in obs.pauli_rep.items())
+    words = tuple((word, _number(coefficient)) for word, coefficient in obs.pauli_rep.items())
     return wires, space.n, space.orders, target.orders, words
+
+
+def _number(coefficient: Any) -> complex:
+    return complex(coefficient.detach() if isinstance(coefficient, Tensor) else coefficient)
 
 
 def _matrix(obs: Operator, wires: Wires, space: DirectSum, target: DirectSum) -> sparse.coo_array:
@@ -106,11 +110,11 @@ def _matrix(obs: Operator, wires: Wires, space: DirectSum, target: DirectSum) ->
         rows = space.rows(Selection(tuple(wires.indices(obs.wires)), bits))
         return _entries(target.find(space.occupied[rows]), rows, np.ones(len(rows)), space, target)
     if isinstance(obs, qml.ops.SProd):
-        return (_matrix(obs.base, wires, space, target) * complex(obs.scalar)).tocoo()
+        return (_matrix(obs.base, wires, space, target) * _number(obs.scalar)).tocoo()
     if isinstance(obs, qml.ops.Sum | qml.ops.LinearCombination):
         coefficients, terms = obs.terms()
         blocks = [_matrix(term, wires, space, target) for term in terms]
-        total = sum(complex(c) * block.tocsr() for c, block in zip(coefficients, blocks, strict=True))
+        total = sum(_number(c) * block.tocsr() for c, block in zip(coefficients, blocks, strict=True))
         return sparse.coo_array(total)
     if len(obs.wires) > _WIDEST_MATRIX or not obs.has_matrix:
         rule = "an observable is supported if it is made of Pauli words or has a matrix on at most"
@@ -125,7 +129,7 @@ def _pauli_matrix(sentence: Any, wires: Wires, space: DirectSum, target: DirectS
     signs = 1.0 - 2.0 * space.occupied
     for word, coefficient in sentence.items():
         letters = [(wires.index(wire), letter) for wire, letter in word.items()]
-        phase = np.full(space.dim, complex(coefficient))
+        phase = np.full(space.dim, _number(coefficient))
         for wire, letter in letters:
             if letter != "X":
                 phase *= signs[:, wire] if letter == "Z" else 1j * signs[:, wire]
@@ -133,10 +137,12 @@ def _pauli_matrix(sentence: Any, wires: Wires, space: DirectSum, target: DirectS
         flips[flipped] = flips.get(flipped, 0) + phase
     blocks = [np.empty((3, 0), complex)]
     for flipped, values in flips.items():
-        columns = np.flatnonzero(values)
-        occupied = space.occupied[columns]
-        occupied[:, list(flipped)] ^= True
-        blocks.append(np.stack([target.find(occupied), columns, values[columns]]))
+        rows = columns = np.flatnonzero(values)
+        if flipped or space is not target:
+            occupied = space.occupied[columns]
+            occupied[:, list(flipped)] ^= True
+            rows = target.find(occupied)
+        blocks.append(np.stack([rows, columns, values[columns]]))
     rows, columns, values = np.concatenate(blocks, axis=1)
     return _entries(rows.real.astype(np.int64), columns.real.astype(np.int64), values, space, target)
 

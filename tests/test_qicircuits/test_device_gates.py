@@ -42,11 +42,11 @@ def test_every_gate_on_random_states_of_every_weight(name):
         rng = np.random.default_rng(sum(weights))
         state, wires = start_state(rng, n, weights), rng.permutation(n)[:n_wires].tolist()
 
-        def circuit(theta, state=state, wires=wires, seed=sum(weights)):
+        def circuit(theta, state=state, wires=wires, weights=weights):
             qml.StatePrep(state, wires=range(n))
             qml.apply(place(*([theta[0]] if n_angles else []), wires))
             qml.SingleExcitation(theta[1], wires=[0, 3])
-            return measurements(np.random.default_rng(seed), n)
+            return measurements(np.random.default_rng(sum(weights)), n)
 
         assert_same(circuit, rng.normal(size=2), n, sum(weights), diff_methods=("backprop",))
 
