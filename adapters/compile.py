@@ -1,5 +1,7 @@
 """A trained adapter as quantum circuits: the angles of every block."""
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from qicircuits.circuits import layer_qnode, orthogonal_layer, run_layer, weight_block
 from qicircuits.givens import angles_from_orthogonal
 from qicircuits.layouts import Layout, brickwork, pyramid
-from qicircuits.subsets import check_integer, subspace_dim
+from qicircuits.subsets import check_integer, rank_subset, subsets, subspace_dim
 
 from .layer import QuICLayer
 from .rotation import Rotation
@@ -30,12 +32,17 @@ class CompiledBlock:
     On the sector of Hamming weight k the circuit is C_k(A), the map of the block's features of order k; a basis
     state is one feature, in the order of ``qicircuits.subsets``.
 
+    The swap network of the map "rbs", A = P^T B(pi/2 + theta), is compiled to B alone, whose angles are the trained
+    ones: P^T is no gates. After the circuit wire n-1-i stands for wire i, and the feature of the subset I of order k
+    has the sign (-1)^(k(k-1)/2 + sum of I); :meth:`read_out` knows both.
+
     Attributes:
         module: name of the adapted module.
         block: index of the block in the layer.
         orders: the compound orders whose sectors the block uses.
         layout: where the gates stand.
         angles: theta in radians, shape (n_gates,), in the order of ``layout.pairs``.
+        is_swap_network: whether the wires are reversed after the circuit.
     """
 
     module: str
@@ -43,6 +50,13 @@ class CompiledBlock:
     orders: tuple[int, ...]
     layout: Layout
     angles: Tensor
+    is_swap_network: bool = False
+
+    @property
+    def output_wires(self) -> tuple[int, ...]:
+        """For each wire i of A, the wire of the circuit that stands for it after the last gate."""
+        wires = range(self.layout.n)
+        return tuple(reversed(wires) if self.is_swap_network else wires)
 
     def template(self) -> list[object]:
         """Queue the gates on wires 0..n-1, inside any QNode; also returns them."""
@@ -56,16 +70,30 @@ class CompiledBlock:
         return qnode
 
     def columns(self, order: int, columns: list[int]) -> NDArray[np.float64]:
-        """The circuit run from basis states of the weight-k sector, shape (C(n, k), len(columns)).
+        """Columns of C_k(A): the circuit run from basis states and read out, shape (C(n, k), len(columns)).
 
         Up to 10 wires on ``default.qubit``; beyond, by PennyLane's matrix of each gate on the sector alone.
         """
         angles = self.angles.double().numpy()
         if self.layout.n <= _ON_DEVICE:
             states = np.eye(subspace_dim(self.layout.n, order))[columns]
-            return run_layer(states, angles, self.layout, order).T
-        block: NDArray[np.float64] = weight_block(self.template, order, range(self.layout.n), columns)
-        return block
+            return self.read_out(run_layer(states, angles, self.layout, order).T, order)
+        return self.read_out(weight_block(self.template, order, range(self.layout.n), columns), order)
+
+    def read_out(self, amplitudes: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+        """The features of order k from the amplitudes that the circuit leaves in the weight-k sector.
+
+        Args:
+            amplitudes: shape (C(n, k), ...), in the order of the subsets of the circuit's wires.
+            order: k.
+
+        Returns:
+            The same amplitudes in the order of the features, with their signs; shape (C(n, k), ...).
+        """
+        if not self.is_swap_network:
+            return amplitudes
+        rows, signs = _reversal(self.layout.n, order)
+        return amplitudes[rows] * signs.reshape(-1, *[1] * (amplitudes.ndim - 1))
 
 
 def compile_adapter(
@@ -77,7 +105,10 @@ def compile_adapter(
     layout: str = "brickwork",
     dtype: torch.dtype | None = None,
 ) -> CompiledBlock:
-    """The quantum circuit of one block of an adapter: a Givens decomposition of its A.
+    """The quantum circuit of one block of an adapter.
+
+    For the parameter map "rbs" in a brickwork the angles are pi/2 + theta, theta the trained numbers, with the
+    reversal of the wires read off and not run; else they are a Givens decomposition of A.
 
     Args:
         model: a model with QuIC adapters.
@@ -100,18 +131,23 @@ def compile_adapter(
     block = check_integer(block, "block")
     if not 0 <= block < plan.n_blocks:
         raise ValueError(f"block must be in 0..{plan.n_blocks - 1} for {name}, got {block}")
-    matrices = layer.quic_rotation[adapter].matrices(constant_parameters(layer, adapter, dtype))
     return compile_block(
-        name, block, layer.quic_rotation[adapter], matrices[0 if plan.block_share else block], layout
+        name, block, layer.quic_rotation[adapter], constant_parameters(layer, adapter, dtype), layout
     )
 
 
 def compile_block(
-    name: str, block: int, rotation: Rotation, matrix: Tensor, layout: str = "brickwork"
+    name: str, block: int, rotation: Rotation, parameters: Tensor, layout: str = "brickwork"
 ) -> CompiledBlock:
-    """The circuit of the block with the matrix A, shape (n, n), of the rotation of a module."""
-    angles = angles_from_orthogonal(matrix, layout)
-    return CompiledBlock(name, block, rotation.plan.orders, _LAYOUTS[layout](rotation.plan.n), angles)
+    """The circuit of one block of the rotation of a module, with all parameters of that rotation."""
+    plan = rotation.plan
+    own = parameters[:1] if plan.block_share else parameters[block : block + 1]
+    is_swap_network = rotation.parameter_map == "rbs" and layout == "brickwork"
+    if is_swap_network:
+        angles = own[0].double() + math.pi / 2  # a float32 near pi/2 has lost digits that theta has
+    else:
+        angles = angles_from_orthogonal(rotation.matrices(own)[0], layout)
+    return CompiledBlock(name, block, plan.orders, _LAYOUTS[layout](plan.n), angles, is_swap_network)
 
 
 def constant_parameters(layer: QuICLayer, adapter: str, dtype: torch.dtype | None) -> Tensor:
@@ -141,6 +177,18 @@ def adapted_layers(model: nn.Module, adapter_name: str | None) -> list[tuple[str
     if not found:
         raise ValueError(f"adapter_name must be one of {known}, got {adapter_name!r}")
     return found
+
+
+@functools.lru_cache(maxsize=64)
+def _reversal(n: int, order: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """C_k(P^T), P e_i = (-1)^i e_(n-1-i): for each feature the amplitude that it is, and its sign.
+
+    Reversing the k wires of a subset is k(k-1)/2 exchanges, each of them a sign of the minor.
+    """
+    members = subsets(n, order)
+    rows = [rank_subset(tuple(n - 1 - i for i in reversed(subset)), n) for subset in members]
+    signs = [(-1.0) ** (order * (order - 1) // 2 + sum(subset)) for subset in members]
+    return np.array(rows, dtype=np.intp), np.array(signs)
 
 
 def _layers(model: nn.Module) -> dict[str, QuICLayer]:

@@ -98,7 +98,7 @@ def check_blocks(
                 gates = rotation.plan.n * (rotation.plan.n - 1) // 2
                 yield BlockCheck(name, block, rotation.plan.n, gates, 0, float("nan"))
                 continue
-            compiled = compile_block(name, block, rotation, matrix)
+            compiled = compile_block(name, block, rotation, parameters)
             yield _check_block(compiled, rotation, parameters, np.random.default_rng(seed))
 
 

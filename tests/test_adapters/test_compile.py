@@ -12,7 +12,7 @@ from torch import nn
 from adapters import QuICConfig, compile_adapter, verify_adapter
 from adapters.rotation import Rotation
 from adapters.verify import check_blocks
-from qicircuits import is_orthogonal, orthogonal_from_angles
+from qicircuits import compound_matrix, is_orthogonal, orthogonal_from_angles
 from qicircuits.testing import assert_circuit_is_compound
 
 
@@ -147,10 +147,43 @@ def test_blocks_are_checked_one_by_one():
     assert dataclasses.astuple(verify_adapter(model).blocks[0])[:2] == ("base_model.model.first", 0)
 
 
-def test_the_compiled_angles_of_a_trained_adapter_stay_a_rotation():
-    model = adapted(parameter_map="rbs")
-    compiled = compile_adapter(model, "base_model.model.first")
-    assert is_orthogonal(orthogonal_from_angles(compiled.angles))
+@pytest.mark.parametrize("parameter_map", ["cayley", "exponential", "rbs"])
+@pytest.mark.parametrize("layout", ["brickwork", "pyramid"])
+def test_every_map_compiles_to_both_layouts(parameter_map, layout):
+    model = adapted(parameter_map=parameter_map, orders=(3, 2, 1), features=(64, 33), n_blocks=1)
+    for name in ("first", "second"):
+        compiled = compile_adapter(model, name, layout=layout, dtype=torch.float64)
+        layer = model.base_model.model[name]
+        matrix = layer.quic_rotation["default"].matrices(layer.quic_parameters["default"].detach().double())[0]
+        assert is_orthogonal(orthogonal_from_angles(compiled.angles, layout))
+        for order in range(compiled.layout.n + 1):
+            expected = compound_matrix(matrix, order)
+            found = compiled.columns(order, list(range(len(expected))))
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_the_angles_of_a_swap_network_are_the_trained_numbers():
+    model = adapted(parameter_map="rbs", n_blocks=2)
+    trained = model.base_model.model["second"].quic_parameters["default"].detach()
+    compiled = compile_adapter(model, "second", 1)
+    assert compiled.is_swap_network
+    assert (compiled.angles - torch.pi / 2).float().equal(trained[1])
+    assert compiled.output_wires == tuple(range(compiled.layout.n))[::-1]
+    assert len(compiled.template()) == compiled.layout.n_gates  # and no swaps
+    pyramid = compile_adapter(model, "second", 1, layout="pyramid")
+    assert not pyramid.is_swap_network
+    assert pyramid.output_wires == tuple(range(compiled.layout.n))
+
+
+def test_relabelled_wires_and_signs_are_the_wires_of_the_matrix():
+    compiled = compile_adapter(adapted(parameter_map="rbs"), "first", dtype=torch.float64)
+    model = orthogonal_from_angles(compiled.angles)
+    n = compiled.layout.n
+    amplitudes = np.random.default_rng(0).normal(size=(n, 2))
+    expected = [(-1) ** i * amplitudes[wire] for i, wire in enumerate(compiled.output_wires)]
+    np.testing.assert_array_equal(compiled.read_out(amplitudes, 1), expected)
+    assert compiled.read_out(amplitudes[:, 0], 1).shape == (n,)
+    np.testing.assert_allclose(compiled.read_out(model.numpy(), 1), compiled.columns(1, list(range(n))), atol=1e-12)
 
 
 def test_bad_input_is_refused():
