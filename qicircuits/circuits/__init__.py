@@ -2,8 +2,12 @@
 
 from .controlled import ControlledRBS
 from .execute import layer_qnode, run_layer
+from .execute_measured import MeasuredLayer, measure_layer
 from .gates import FBS, RBS
 from .loaders import clifford_loader, direct_sum_loader, slater_loader, subspace_loader, unary_loader
+from .native import to_native
+from .noise import Noise, weight_kept
+from .qasm import to_openqasm
 from .sectors import weight_block
 from .templates import orthogonal_layer
 
@@ -11,13 +15,19 @@ __all__ = [
     "FBS",
     "RBS",
     "ControlledRBS",
+    "MeasuredLayer",
+    "Noise",
     "clifford_loader",
     "direct_sum_loader",
     "layer_qnode",
+    "measure_layer",
     "orthogonal_layer",
     "run_layer",
     "slater_loader",
     "subspace_loader",
+    "to_native",
+    "to_openqasm",
     "unary_loader",
     "weight_block",
+    "weight_kept",
 ]

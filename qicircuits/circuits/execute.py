@@ -7,10 +7,10 @@ import pennylane as qml
 from numpy.typing import ArrayLike, NDArray
 
 from ..layouts import Layout
-from ..subsets import subset_integers
+from ..subsets import subset_integers, subspace_dim
 from .templates import orthogonal_layer
 
-__all__ = ["layer_qnode", "run_layer"]
+__all__ = ["layer_qnode", "run_layer", "unit_vectors"]
 
 
 def layer_qnode(
@@ -68,18 +68,39 @@ def run_layer(
     >>> run_layer([[3.0, 4.0]], [np.pi / 2], staircase(2), order=1).round(3)
     array([[-4.,  3.]])
     """
-    x = np.asarray(vectors, dtype=np.float64)
+    x, norms = unit_vectors(vectors, layout.n, order)
     states = subset_integers(layout.n, order)
-    if x.ndim != 2 or x.shape[1] != len(states):
-        raise ValueError(
-            f"vectors of the weight-{order} sector of {layout.n} wires have shape (batch, {len(states)}), "
-            f"got {x.shape}"
-        )
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    if not (np.isfinite(norms) & (norms > 0)).all():
-        raise ValueError(f"a state needs a finite vector that is not zero, got norms {norms.ravel().tolist()}")
     full = np.zeros((len(x), 2**layout.n))
-    full[:, states] = x / norms
+    full[:, states] = x
     amplitudes = np.asarray(layer_qnode(angles, layout, gate, device)(full))
     y: NDArray[np.float64] = amplitudes.reshape(full.shape)[:, states].real * norms
     return y
+
+
+def unit_vectors(vectors: ArrayLike, n: int, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The vectors of a sector as the amplitudes of states, and their norms.
+
+    Args:
+        vectors: shape (batch, C(n, k)).
+        n: number of wires.
+        order: k, with 0 <= k <= n.
+
+    Returns:
+        vectors of norm 1, shape (batch, C(n, k)), and the norms, shape (batch, 1).
+
+    Raises:
+        ValueError: a vector is zero or not finite, or does not have C(n, k) entries.
+    """
+    x = np.asarray(vectors, dtype=np.float64)
+    dim = subspace_dim(n, order)
+    if x.ndim != 2 or x.shape[1] != dim:
+        raise ValueError(
+            f"vectors of the weight-{order} sector of {n} wires have shape (batch, {dim}), got {x.shape}"
+        )
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    if not (np.isfinite(largest) & (largest > 0)).all():
+        norms = np.linalg.norm(x, axis=1).tolist()
+        raise ValueError(f"a state needs a finite vector that is not zero, got norms {norms}")
+    scaled = x / largest  # squares of very small or large entries would leave the range of floats
+    lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / lengths, largest * lengths
