@@ -11,9 +11,10 @@ from .engine.dispatch import prefers_modes, prefers_rotation, rotate, rotates
 from .engine.laplace import next_compound
 from .engine.modes import apply_modes
 from .engine.precision import full_precision
+from .engine.shapes import common_shape
 from .subsets import subset_array, subspace_dim
 
-__all__ = ["compound_apply", "compound_matrix", "compound_method"]
+__all__ = ["apply_rotation", "check_compound", "compound_apply", "compound_matrix", "compound_method"]
 
 # Up to this n every order is reached by recursion from below; the largest level is C(10, 5) = 252 wide.
 _RECURSE_THROUGH_MIDDLE = 10
@@ -84,7 +85,7 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
             leading dimensions do not broadcast, the method does not serve this order or this A, or A is too near
             to a singular matrix for it.
         TypeError: `matrix` or `vectors` have another dtype.
-        MemoryError: C_k(A) is to be built and does not fit into memory.
+        MemoryError: the vectors do not fit into memory once more, or C_k(A) is to be built and does not.
 
     Reference:
         I. Kerenidis and A. Prakash, arXiv:2202.00054.
@@ -92,18 +93,17 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     >>> compound_apply(2 * torch.eye(3), torch.tensor([1.0, 2.0, 3.0]), 2)
     tensor([ 4.,  8., 12.])
     """
-    n = _check_matrix(matrix, order)
-    check_vectors(vectors, n, order)
-    check_together(vectors, matrix, "matrix", n_last=2)
+    check_compound(matrix, vectors, order)
+    n = matrix.shape[-1]
     chosen = compound_method(method, matrix, vectors, order)
+    _check_copies(matrix, vectors)
     if vectors.is_complex() and not matrix.is_complex():
-        parts = torch.stack((vectors.real, vectors.imag)).unflatten(0, (2, *[1] * (matrix.dim() - vectors.dim() - 1)))
-        return torch.complex(*compound_apply(matrix, parts, order, method=chosen))
+        return torch.complex(*compound_apply(matrix, _parts(vectors, matrix), order, method=chosen))
     if matrix.is_complex() and not vectors.is_complex():
         vectors = vectors.to(matrix.dtype)
-    laid = _Columns(matrix, vectors)
     if chosen == "rotation":
-        return laid.restore(rotate(laid.matrix, laid.columns, order)).to(vectors.dtype)
+        return apply_rotation(matrix, vectors, order)
+    laid = _Columns(matrix, vectors)
     if _by_complement(n, order):
         signs = _complement_signs(n, order).to(matrix)
         inverse, determinant = _inverse_transpose(matrix, order)
@@ -118,6 +118,29 @@ def compound_apply(matrix: Tensor, vectors: Tensor, order: int, *, method: str =
     else:
         out = apply_modes(laid.matrix, laid.columns, order)
     return laid.restore(out).to(vectors.dtype)
+
+
+def apply_rotation(matrix: Tensor, vectors: Tensor, order: int) -> Tensor:
+    """`compound_apply` of a real A that is in SO(n), or not a number, by method "rotation"; nothing is checked."""
+    if vectors.is_complex():
+        return torch.complex(*apply_rotation(matrix, _parts(vectors, matrix), order))
+    laid = _Columns(matrix, vectors)
+    return laid.restore(rotate(laid.matrix, laid.columns, order)).to(vectors.dtype)
+
+
+def check_compound(matrix: Tensor, vectors: Tensor, order: int) -> None:
+    """Refuse what `compound_apply` cannot take together."""
+    n = _check_matrix(matrix, order)
+    check_vectors(vectors, n, order)
+    check_together(vectors, matrix, "matrix", n_last=2)
+
+
+def _check_copies(matrix: Tensor, vectors: Tensor) -> None:
+    """Refuse what does not fit: the result and, in whatever layout or dtype a method needs them, the vectors."""
+    batch = math.prod(common_shape(vectors.shape[:-1], matrix.shape[:-2]))
+    dtype = torch.promote_types(vectors.dtype, matrix.dtype)
+    needed = 2 * batch * vectors.shape[-1] * dtype.itemsize
+    check_memory(needed, f"compound_apply on {batch} vectors of {vectors.shape[-1]} amplitudes", vectors.device)
 
 
 def _check_matrix(matrix: Tensor, order: int) -> int:
@@ -152,7 +175,7 @@ def compound_method(method: str, matrix: Tensor, vectors: Tensor, order: int) ->
         return method
     n_vectors = math.prod(vectors.shape[: max(vectors.dim() + 1 - matrix.dim(), 0)])
     modes = prefers_modes(n, k, n_vectors)
-    serves = order > 1 and rotates(matrix.device, n, order) and not matrix.is_complex()
+    serves = k > 1 and rotates(matrix.device, n, order) and not matrix.is_complex()
     if (
         serves
         and prefers_rotation(n, order, n_vectors)
@@ -176,7 +199,8 @@ def _check_rotation(matrix: Tensor, order: int) -> None:
 
 def _is_rotation(matrix: Tensor) -> bool:
     """Whether A, on a CPU, is in SO(n) up to the rounding of its dtype."""
-    a = matrix.detach().numpy().astype(np.float64)  # numpy: for small matrices torch takes three times as long
+    # In numpy: for small matrices torch takes three times as long.
+    a = matrix.detach().resolve_neg().numpy().astype(np.float64)
     n = a.shape[-1]
     excess = np.abs(a.swapaxes(-1, -2) @ a - np.eye(n)).max(initial=0)
     return bool(excess <= 4 * n * torch.finfo(matrix.dtype).eps) and bool((np.linalg.det(a) > 0).all())
@@ -208,6 +232,12 @@ def _inverse_transpose(matrix: Tensor, order: int) -> tuple[Tensor, Tensor]:
             )
     sign, log = torch.linalg.slogdet(matrix)
     return torch.linalg.inv(matrix).mT, sign * log.exp()
+
+
+def _parts(vectors: Tensor, matrix: Tensor) -> Tensor:
+    """Real and imaginary parts along a new first dimension, which no dimension of `matrix` meets."""
+    parts = torch.stack((vectors.real, vectors.imag))
+    return parts.unflatten(0, (2, *[1] * (matrix.dim() - vectors.dim() - 1)))
 
 
 class _Columns:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from .checks import check_angles, check_memory, check_together, check_vectors
-from .compound import compound_apply
+from .compound import apply_rotation, compound_apply
 from .engine.dispatch import prefers_compound, rotates, sweep, weight_one_matrix
 from .engine.shapes import common_shape
 from .layouts import Layout
 from .subsets import subspace_dim
 
-__all__ = ["apply_layout", "is_compound", "layout_method"]
+__all__ = ["apply_layout", "check_layout", "is_compound", "layout_method"]
 
 _PARTS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 """The dtype of the real and imaginary parts."""
@@ -89,13 +89,7 @@ def apply_layout(
     >>> apply_layout(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([torch.pi / 2, 0.0]), staircase(3), 1).round()
     tensor([-0., 1., 0.])
     """
-    check_angles(angles, layout)
-    check_vectors(vectors, layout.n, order)
-    check_together(vectors, angles, "angles", n_last=1)
-    if phases is not None:
-        check_angles(phases, layout, "phases")
-        check_together(vectors, phases, "phases", n_last=1)
-        check_together(angles, phases, "phases", n_last=1, first="angles")
+    check_layout(vectors, angles, phases, layout, order)
     if method not in ("auto", "gates", "compound"):
         raise ValueError(f"method is one of 'auto', 'gates', 'compound', got {method!r}")
     if not is_compound(layout, order, gate) and method == "compound":
@@ -114,10 +108,22 @@ def apply_layout(
     if method == "compound":
         matrix = _matrix(theta, phi, layout).to(theta.dtype if phi is None else dtype)
         serves = order > 1 and phi is None and rotates(x.device, layout.n, order)
-        y = compound_apply(matrix, x, order, method="rotation" if serves else "auto")
+        # Not by compound_apply: no check of a rotation holds for the roundings of any number of gates, or for NaN.
+        y = apply_rotation(matrix, x, order) if serves else compound_apply(matrix, x, order)
     else:
         y = sweep(x, theta, phi, layout, order, gate == "fbs")
     return y if phases is not None else y.to(vectors.dtype)
+
+
+def check_layout(vectors: Tensor, angles: Tensor, phases: Tensor | None, layout: Layout, order: int) -> None:
+    """Refuse what `apply_layout` cannot take together."""
+    check_angles(angles, layout)
+    check_vectors(vectors, layout.n, order)
+    check_together(vectors, angles, "angles", n_last=1)
+    if phases is not None:
+        check_angles(phases, layout, "phases")
+        check_together(vectors, phases, "phases", n_last=1)
+        check_together(angles, phases, "phases", n_last=1, first="angles")
 
 
 def layout_method(

@@ -41,6 +41,7 @@ __all__ = [
     "rotate_blocks",
     "rotates",
     "rotates_blocks",
+    "rotates_by_gates",
     "sweep",
     "sweep_engine",
     "weight_one_matrix",
@@ -145,10 +146,17 @@ def rotate(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
     """C_k(A) for A in SO(n), shape (..., n, n), on vectors in columns (..., C(n, k), tokens), in the dtype of A."""
     n, (dim, tokens) = matrices.shape[-1], columns.shape[-2:]
     flat = matrices.reshape(-1, n, n)
-    if tokens < _FEW and not (torch.is_grad_enabled() and matrices.requires_grad):
+    if rotates_by_gates(matrices, tokens):
         return _rotate_by_gates(flat, columns.reshape(len(flat), dim, tokens), order).reshape(columns.shape)
     rows = columns.reshape(len(flat) * dim, tokens).mT  # one block for each matrix
     return rotate_sectors(rows, flat, None, [order, 0, dim], len(flat), dim).mT.reshape(columns.shape)
+
+
+def rotates_by_gates(matrices: Tensor, tokens: int) -> bool:
+    """Whether `rotate` takes each A apart into gates: for few vectors, where A has no gradient to find."""
+    if torch.compiler.is_compiling():  # no operator of torch finds the gates
+        return False
+    return 0 < tokens < _FEW and matrices.numel() > 0 and not (torch.is_grad_enabled() and matrices.requires_grad)
 
 
 _brickwork = functools.lru_cache(maxsize=32)(brickwork)
@@ -158,7 +166,7 @@ def _rotate_by_gates(matrices: Tensor, columns: Tensor, order: int) -> Tensor:
     """`rotate` by a brickwork of gates, vector by vector; (N, n, n) and (N, C(n, k), tokens)."""
     count, dim, tokens = columns.shape
     layout = _brickwork(matrices.shape[-1])
-    turns = [brickwork_turns(a) for a in matrices.detach().double().contiguous().numpy()]
+    turns = [brickwork_turns(a) for a in matrices.detach().resolve_neg().double().contiguous().numpy()]
     angles = torch.stack([torch.from_numpy(np.arctan2(sin, cos)) for cos, sin in turns]).to(matrices.dtype)
     rows, angles = columns.mT.reshape(-1, dim), angles.repeat_interleave(tokens, 0)
     return sweep_states(rows, angles, gate_wires(layout), layout.n, order, False).reshape(count, tokens, dim).mT

@@ -266,3 +266,36 @@ def test_every_method_gives_a_rotation_its_whole_gradient(order):
 def test_what_is_no_rotation_is_refused_by_that_method(matrix, order, message):
     with pytest.raises(ValueError, match=message):
         compound_apply(matrix, torch.ones(math.comb(len(matrix), order)), order, method="rotation")
+
+
+@pytest.mark.parametrize(("n", "order"), [(8, 4), (12, 9)])
+@pytest.mark.parametrize("method", ["auto", "dense", "rotation"])
+def test_no_matrices_give_no_vectors(n, order, method):
+    matrix, x = torch.zeros(0, n, n), torch.zeros(5, 0, math.comb(n, order))
+    assert compound_apply(matrix, x, order, method=method).shape == x.shape
+
+
+def test_numbers_that_torch_has_yet_to_negate_are_taken_for_what_they_are():
+    rotation = random_orthogonal(8, generator=torch.Generator().manual_seed(0))
+    lazy = torch.complex(torch.zeros_like(rotation), -rotation).conj().imag
+    assert lazy.is_neg()
+    for vectors in (1, 100):
+        x = torch.ones(vectors, 70, dtype=torch.float64)
+        assert compound_apply(lazy, x, 4).equal(compound_apply(rotation, x, 4))
+
+
+@pytest.mark.parametrize("method", ["auto", "rotation", "modes"])
+def test_vectors_that_do_not_fit_are_refused_with_the_bytes(method):
+    x = torch.zeros(1, dtype=torch.float64).expand(10**7, math.comb(40, 3))
+    with pytest.raises(MemoryError, match=r"10000000 vectors of 9880 amplitudes needs 1,580,800,000,000 bytes"):
+        compound_apply(torch.eye(40, dtype=torch.float64), x, 3, method=method)
+
+
+@pytest.mark.parametrize("vectors", [1, 20])
+def test_rotations_compile_without_a_graph_break(vectors):
+    rotation = random_orthogonal(6, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(vectors, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    compiled = torch.compile(
+        lambda matrix, x: compound_apply(matrix, x, 3, method="rotation"), fullgraph=True, backend="aot_eager"
+    )
+    torch.testing.assert_close(compiled(rotation, x), compound_apply(rotation, x, 3), rtol=0, atol=1e-12)

@@ -140,6 +140,24 @@ def test_the_compound_shortcut_is_refused_where_it_would_be_wrong():
     assert all(is_compound(brickwork(4), order) for order in range(5))
 
 
+@pytest.mark.parametrize("order", [2, 3])
+def test_a_circuit_of_any_depth_is_its_compound_whatever_its_gates_round(order):
+    layout = Layout(6, brickwork(6).moments * 1000)
+    angles, x = torch.randn(layout.n_gates, dtype=torch.float64), torch.randn(50, math.comb(6, order)).double()
+    by_gates, by_compound = (apply_layout(x, angles, layout, order, method=m) for m in ("gates", "compound"))
+    torch.testing.assert_close(by_compound, by_gates, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+@pytest.mark.parametrize("vectors", [1, 50])
+@pytest.mark.parametrize("method", ["gates", "compound"])
+def test_an_angle_that_is_no_number_gives_what_are_none(method, vectors, dtype):
+    layout = brickwork(6)
+    for value in (math.nan, math.inf):
+        angles = torch.full((layout.n_gates,), value)
+        assert apply_layout(torch.ones(vectors, 20, dtype=dtype), angles, layout, 3, method=method).isnan().all()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
