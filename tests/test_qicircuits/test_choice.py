@@ -1,5 +1,6 @@
 """The choice of method="auto" in words: it is the choice that is made, and needs no numbers of the arguments."""
 
+import itertools
 import math
 
 import pytest
@@ -14,6 +15,7 @@ from qicircuits import (
     random_orthogonal,
     round_robin,
 )
+from qicircuits.engine import dispatch
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,36 @@ def test_circuits_that_are_no_compound_run_by_their_gates():
     )
 
 
+def test_vectors_are_counted_once_for_every_circuit():
+    said = explain_layout(torch.ones(2, 1, 70), torch.zeros(3, 28), brickwork(8), 4, phases=torch.zeros(28))
+    assert said.endswith("; 6 vectors of 70 amplitudes")
+    assert explain_compound(torch.eye(8).expand(3, 8, 8), torch.ones(70), 4).endswith("; 3 vectors of 70 amplitudes")
+
+
+def test_few_vectors_by_the_gates_of_a_rotation_unless_it_is_trained(monkeypatch):
+    ran = []
+    slow = dispatch._rotate_by_gates
+    monkeypatch.setattr(dispatch, "_rotate_by_gates", lambda *args: ran.append(len(args)) or slow(*args))
+    rotation = random_orthogonal(8, generator=torch.Generator().manual_seed(0))
+    for dtype, vectors, trained in itertools.product((torch.float64, torch.complex128), (0, 1, 4, 20), (False, True)):
+        x = torch.ones(vectors, 70, dtype=dtype)
+        matrix = rotation.clone().requires_grad_(trained)
+        ran.clear()
+        compound_apply(matrix, x, 4)
+        assert ("a brickwork of gates" in explain_compound(matrix, x, 4)) == bool(ran)
+
+
+def test_arguments_are_refused_as_they_are_where_they_run():
+    with pytest.raises(ValueError, match=r"C\(8, 4\) = 70\), got \(71,\)"):
+        explain_layout(torch.ones(71), torch.zeros(28), brickwork(8), 4)
+    with pytest.raises(TypeError, match="vectors must be a torch tensor, got list"):
+        explain_layout([1.0] * 70, torch.zeros(28), brickwork(8), 4)
+    with pytest.raises(ValueError, match=r"C\(8, 4\) = 70\), got \(71,\)"):
+        explain_compound(torch.eye(8), torch.ones(71), 4)
+    with pytest.raises(ValueError, match=r"must be square, shape \(..., n, n\) with n >= 1, got \(8, 7\)"):
+        explain_compound(torch.ones(8, 7), torch.ones(70), 4)
+
+
 @pytest.mark.parametrize(
     ("n", "order", "vectors", "is_rotation", "method"),
     [
@@ -54,6 +86,7 @@ def test_circuits_that_are_no_compound_run_by_their_gates():
         (16, 2, 1000, False, "dense"),
         (30, 3, 1, False, "modes"),
         (12, 4, 10, False, "dense"),
+        (20, 19, 100, True, "dense"),
     ],
 )
 def test_compounds(n, order, vectors, is_rotation, method):
