@@ -110,8 +110,8 @@ def make_task(encoder: nn.Module, method: str) -> Task:
         # Warnings of PEFT's on shapes and versions, the same for every run.
         with warnings.catch_warnings(action="ignore"):
             own = get_peft_model(own, make_config())
-    elif method == "head only":
-        own.requires_grad_(False)
+    else:  # said also of "full": the methods before it have frozen the parameters that it was copied from
+        own.requires_grad_(method == "full")
     return Task(own).train()
 
 
