@@ -155,7 +155,7 @@ class _Machine:
             qml.Hadamard(last)
             self._switch()  # with the X of the loader, |1> keeps |0...0>, and |0> has |1^k 0...0> to load from
             self._rotated()
-            # |0>: the loader's inverse and the loader undo each other; |1>: |0...0>, then |1^k 0...0>, then u.
+            # |0>: the inverse of the loader and the loader undo each other; |1>: |1^k 0...0>, |0...0>, u.
             qml.adjoint(subspace_loader(uniform, self.order, self.wires))
             self._switch()
             subspace_loader(uniform, self.order, self.wires)
