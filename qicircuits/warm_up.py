@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from .checks import check_real
+from .compound import compound_apply
 from .engine.dispatch import rotate_blocks, rotates_blocks
 from .free_fermion import sample
+from .givens import orthogonal_from_angles
 from .layouts import brickwork, round_robin
 from .orthogonal import cayley, swap_network
 from .subspace import apply_layout
@@ -25,7 +27,7 @@ def warm_up(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> d
     numba there is nothing to compile.
 
     Args:
-        dtypes: of the vectors to come, float32 or float64 or both.
+        dtypes: of the angles and matrices to come, float32 or float64 or both; complex vectors are pairs of them.
 
     Returns:
         the seconds that each dtype took.
@@ -49,12 +51,17 @@ def warm_up(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> d
 
 
 def _run_circuits(dtype: torch.dtype) -> None:
-    for layout in (brickwork(6), round_robin(6)):
+    n, order = 7, 3  # more wires than a window has
+    for layout in (brickwork(n), round_robin(n)):
         angles = torch.zeros(layout.n_gates, dtype=dtype, requires_grad=True)
+        _differentiate(orthogonal_from_angles(angles[None], layout))
         for vectors in (1, 64):
-            x = torch.ones(vectors, math.comb(6, 3), dtype=dtype, requires_grad=True)
-            _differentiate(apply_layout(x, angles, layout, 3, "fbs"))
-            _differentiate(apply_layout(x, angles, layout, 3, "fbs", method="compound"))
+            x = torch.ones(vectors, math.comb(n, order), dtype=dtype, requires_grad=True)
+            _differentiate(apply_layout(x, angles, layout, order, "fbs"))
+            _differentiate(apply_layout(x, angles, layout, order, "fbs", method="compound"))
+            _differentiate(apply_layout(x, angles, layout, order, "fbs", phases=angles).real)
+            _differentiate(apply_layout(x, angles, layout, order, "fbs", phases=angles, method="compound").real)
+    compound_apply(torch.eye(n, dtype=dtype), torch.ones(math.comb(n, 4), dtype=dtype), 4)
 
 
 def _run_layers(dtype: torch.dtype) -> None:

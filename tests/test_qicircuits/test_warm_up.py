@@ -9,29 +9,48 @@ import torch
 from qicircuits import warm_up
 
 
-def test_later_calls_compile_nothing():
+def test_later_calls_use_what_is_compiled():
+    # Signatures, not compilations: what the disk holds is not compiled, and whether it does is not ours to know.
     program = """
+import sys
 import torch
-from numba.core import event
-from qicircuits import apply_layout, brickwork, cayley, compound_apply, random_orthogonal, round_robin, warm_up
+from numba.core.dispatcher import Dispatcher
+from qicircuits import (
+    apply_layout, brickwork, cayley, compound_apply, orthogonal_from_angles, random_orthogonal, round_robin, warm_up,
+)
 from qicircuits.engine.dispatch import rotate_blocks
 from qicircuits.free_fermion import sample
 
+def signatures():
+    engine = [vars(module) for name, module in sys.modules.items() if name.startswith("qicircuits.engine")]
+    kernels = {value for names in engine for value in names.values() if isinstance(value, Dispatcher)}
+    return {(kernel.py_func.__qualname__, str(one)) for kernel in kernels for one in kernel.signatures}
+
 warm_up()
-with event.install_recorder("numba:compile") as recorder:
-    for dtype in (torch.float32, torch.float64):
-        for layout in (brickwork(7), round_robin(7)):
-            angles = torch.randn(layout.n_gates, dtype=dtype, requires_grad=True)
-            for x in (torch.randn(35), torch.randn(100, 35), torch.randn(35, 9).mT):
-                for order in (3, 4):
-                    apply_layout(x.to(dtype).requires_grad_(), angles, layout, order).sum().backward()
-        compound_apply(random_orthogonal(7, dtype=dtype), torch.randn(20, 35, dtype=dtype), 4)
-        parameters = torch.randn(2, 15, dtype=dtype, requires_grad=True)
-        sectors = [(1, 0, 6), (3, 6, 26), (2, 26, 41)]
-        x = torch.randn(3, 90, dtype=dtype)
-        rotate_blocks(x, cayley(parameters), torch.ones(90, dtype=dtype), sectors, 2, 41).sum().backward()
-        sample(random_orthogonal(7, dtype=dtype)[:, :3], 20)
-assert not recorder.buffer, [event.data["dispatcher"] for _, event in recorder.buffer]
+warm = signatures()
+for dtype in (torch.float32, torch.float64):
+    parts = torch.complex64 if dtype == torch.float32 else torch.complex128
+    for layout in (brickwork(9), round_robin(9)):
+        angles = torch.randn(layout.n_gates, dtype=dtype, requires_grad=True)
+        orthogonal_from_angles(angles, layout).sum().backward()
+        orthogonal_from_angles(angles.expand(2, -1), layout).sum().backward()
+        for x in (torch.randn(126), torch.randn(100, 126), torch.randn(126, 9).mT):
+            for order in (4, 5):
+                for phases in (None, angles):
+                    for method in ("gates", "compound", "auto"):
+                        for own in (dtype, parts):
+                            if layout.is_nearest_neighbour or method != "compound":
+                                y = apply_layout(x.to(own), angles, layout, order, phases=phases, method=method)
+                                y.abs().sum().backward()
+    for vectors in (1, 20):
+        compound_apply(random_orthogonal(9, dtype=dtype), torch.randn(vectors, 126, dtype=dtype), 5)
+    parameters = torch.randn(2, 15, dtype=dtype, requires_grad=True)
+    sectors = [(1, 0, 6), (3, 6, 26), (2, 26, 41)]
+    x = torch.randn(3, 90, dtype=dtype)
+    rotate_blocks(x, cayley(parameters), torch.ones(90, dtype=dtype), sectors, 2, 41).sum().backward()
+    sample(random_orthogonal(7, dtype=dtype)[:, :3], 20)
+assert warm, "no kernels"
+assert signatures() == warm, signatures() - warm
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 
