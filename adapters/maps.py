@@ -103,8 +103,8 @@ class LayerRotations:
             return matrices
         if wants_gradient or parameters.device.type != "cpu":
             return _rotation(parameter_map, parameters)
-        if self._kept is not None and self._kept[0] == parameter_map and _same(self._kept[1], parameters):
-            return self._kept[2]
+        if (kept := self._kept) is not None and kept[0] == parameter_map and _same(kept[1], parameters):
+            return kept[2]
         # Outside of inference mode, for autograd may be used beside them later.
         with torch.inference_mode(False), torch.no_grad():
             matrices = _rotation(parameter_map, parameters)
@@ -136,11 +136,11 @@ def share_rotations(wanted: Sequence[tuple[LayerRotations, ParameterMap, Tensor]
         n = 1 + math.isqrt(2 * parameters.shape[-1])
         size = None if builds_rotations(parameters.device, parameter_map, n) else n
         groups[parameter_map, size, parameters.dtype, parameters.device].append((layer, parameters))
-    for (parameter_map, *_), members in groups.items():
-        matrices = rotations(parameter_map, [parameters for _, parameters in members])
-        for (layer, parameters), own in zip(members, matrices, strict=True):
-            layer.give(parameters, own)
     try:
+        for (parameter_map, *_), members in groups.items():
+            matrices = rotations(parameter_map, [parameters for _, parameters in members])
+            for (layer, parameters), own in zip(members, matrices, strict=True):
+                layer.give(parameters, own)
         yield
     finally:
         for layer, _, _ in wanted:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from adapters import QuICConfig
-from adapters.maps import rotations
+from adapters.maps import LayerRotations, rotations, share_rotations
 from adapters.rotation import Rotation
 from qicircuits import cayley, exponential, swap_network
 
@@ -109,6 +109,17 @@ def test_sharing_changes_no_number(parameter_map):
     alone = loss_of(model.get_base_model())  # not through PEFT: each layer for itself
     torch.testing.assert_close(shared, alone)
     torch.testing.assert_close(gradients(model, shared), gradients(model, alone))
+
+
+def test_nothing_stays_shared_where_the_rotations_of_another_layer_fail():
+    first, second = LayerRotations(), LayerRotations()
+    parameters = torch.randn(1, 6).requires_grad_()
+    wanted = [(first, "cayley", parameters), (second, "exponential", torch.zeros(1, 5, requires_grad=True))]
+    with pytest.raises(ValueError, match=r"got \(1, 5\)"), share_rotations(wanted):  # no upper triangle has five numbers
+        pass
+    with torch.no_grad():
+        parameters.neg_()
+        torch.testing.assert_close(first("cayley", parameters), cayley(parameters))
 
 
 def test_losses_may_be_passed_backward_in_any_order():
