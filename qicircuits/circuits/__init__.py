@@ -1,5 +1,6 @@
 """The PennyLane face: gates, templates, loaders, and the Hamming-weight sectors of circuits."""
 
+from .connectivity import connectivity_report, route
 from .controlled import ControlledRBS
 from .execute import layer_qnode, run_layer
 from .execute_measured import MeasuredLayer, measure_layer
@@ -18,10 +19,12 @@ __all__ = [
     "MeasuredLayer",
     "Noise",
     "clifford_loader",
+    "connectivity_report",
     "direct_sum_loader",
     "layer_qnode",
     "measure_layer",
     "orthogonal_layer",
+    "route",
     "run_layer",
     "slater_loader",
     "subspace_loader",
