@@ -62,7 +62,8 @@ def run_layer(
         y, shape (batch, C(n, k)), float64.
 
     Raises:
-        ValueError: a vector is zero or not finite, or does not have C(n, k) entries.
+        TypeError: a vector is complex.
+        ValueError: there is no vector, or one is zero or not finite, or does not have C(n, k) entries.
 
     >>> from qicircuits import staircase
     >>> run_layer([[3.0, 4.0]], [np.pi / 2], staircase(2), order=1).round(3)
@@ -89,11 +90,14 @@ def unit_vectors(vectors: ArrayLike, n: int, order: int) -> tuple[NDArray[np.flo
         vectors of norm 1, shape (batch, C(n, k)), and the norms, shape (batch, 1).
 
     Raises:
-        ValueError: a vector is zero or not finite, or does not have C(n, k) entries.
+        TypeError: a vector is complex.
+        ValueError: there is no vector, or one is zero or not finite, or does not have C(n, k) entries.
     """
+    if np.iscomplexobj(vectors):
+        raise TypeError("the entries of a vector must be real numbers, got complex ones")
     x = np.asarray(vectors, dtype=np.float64)
     dim = subspace_dim(n, order)
-    if x.ndim != 2 or x.shape[1] != dim:
+    if x.ndim != 2 or x.shape[1] != dim or not len(x):
         raise ValueError(
             f"vectors of the weight-{order} sector of {n} wires have shape (batch, {dim}), got {x.shape}"
         )

@@ -82,15 +82,16 @@ def measure_layer(
         seed: of the shots.
 
     Raises:
-        TypeError: the order or the number of shots is not an integer, or the noise is not a Noise.
-        ValueError: a vector is zero, not finite or of another length, there are too few shots, the order is not in
-            1..n-1, the protocol is none of the two, or no run was kept.
+        TypeError: a vector is complex, the order or the number of shots not an integer, or the noise not a Noise.
+        ValueError: there is no vector, or one is zero, not finite or of another length, as the angles may be; there
+            are too few shots, the order is not in 1..n-1, the protocol is none of the two, or no run was kept.
 
     >>> from qicircuits import staircase
     >>> measure_layer([[3.0, 4.0]], [np.pi / 2], staircase(2), order=1).y.round(3)
     array([[-4.,  3.]])
     """
-    _check_request(layout, order, shots, noise, protocol)
+    _check_request(angles, layout, order, shots, noise, protocol)
+    order, shots = int(order), None if shots is None else int(shots)  # PennyLane takes no integers of numpy
     x, norms = unit_vectors(vectors, layout.n, order)
     measure = {"interference": _by_interference, "magnitudes": _by_magnitudes}[protocol]
     measured = measure(_Machine(x, angles, layout, order, gate, noise, seed), shots, post_select)
@@ -196,9 +197,13 @@ def _runs(shots: int | None, counted: Floats) -> Floats:
     return (np.inf if shots is None else shots) * counted
 
 
-def _check_request(layout: Layout, order: int, shots: int | None, noise: Noise | None, protocol: Protocol) -> None:
+def _check_request(
+    angles: ArrayLike, layout: Layout, order: int, shots: int | None, noise: Noise | None, protocol: Protocol
+) -> None:
     if not isinstance(layout, Layout):
         raise TypeError(f"layout must be a Layout, such as brickwork(4), got {layout!r}")
+    if np.shape(angles) != (layout.n_gates,):
+        raise ValueError(f"{layout!r} needs angles of shape ({layout.n_gates},), got shape {np.shape(angles)}")
     if not 1 <= check_integer(order, "order") < layout.n:
         raise ValueError(f"a layer changes the sectors of orders 1..{layout.n - 1} of {layout.n} wires, got {order}")
     if protocol not in get_args(Protocol):

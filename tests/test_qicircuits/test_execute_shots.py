@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from qicircuits import brickwork, butterfly, pyramid, staircase, subspace_dim
 from qicircuits.circuits import measure_layer, run_layer
@@ -90,6 +91,12 @@ def test_seeds_repeat_runs_and_separate_them():
     assert not np.array_equal(first, other)
 
 
+def test_integers_and_numbers_of_other_libraries_do():
+    x, angles, layout, order = request(brickwork(4), 2)
+    same = measure_layer(torch.from_numpy(x), angles.tolist(), layout, np.int64(order), shots=np.int64(100), seed=1)
+    assert np.array_equal(same.y, measure_layer(x, angles, layout, order, shots=100, seed=1).y)
+
+
 def test_one_shot_is_one_outcome():
     y = measure_layer(*request(brickwork(4), 2), shots=1, seed=0).y
     assert np.all(np.count_nonzero(y, axis=1) == 1)
@@ -99,6 +106,8 @@ REFUSED = {
     "zero vector": ({"vectors": np.zeros((1, 3))}, ValueError, "not zero"),
     "one dimension": ({"vectors": np.ones(3)}, ValueError, r"shape \(batch, 3\), got \(3,\)"),
     "nan": ({"vectors": [[1.0, np.nan, 0.0]]}, ValueError, "finite"),
+    "no vector": ({"vectors": np.ones((0, 3))}, ValueError, r"got \(0, 3\)"),
+    "complex": ({"vectors": [[1j, 1, 1]]}, TypeError, "real numbers, got complex"),
     "no order": ({"order": 0}, ValueError, r"orders 1\.\.2 of 3 wires, got 0"),
     "all wires": ({"order": 3}, ValueError, r"orders 1\.\.2 of 3 wires, got 3"),
     "half an order": ({"order": 0.5}, TypeError, "order must be an integer"),
@@ -109,6 +118,7 @@ REFUSED = {
     "noise": ({"noise": 0.1}, TypeError, r"Noise\(depolarizing=0.01\), got 0.1"),
     "layout": ({"layout": 3}, TypeError, "layout must be a Layout"),
     "angles": ({"angles": np.ones(2)}, ValueError, "angles of shape"),
+    "two layers": ({"angles": np.ones((2, 3))}, ValueError, r"shape \(3,\), got shape \(2, 3\)"),
     "gate": ({"gate": "xyz"}, ValueError, "gate must be"),
 }
 
