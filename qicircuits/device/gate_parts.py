@@ -142,13 +142,16 @@ _GATES: dict[str, _Builder] = {
 }
 
 
+# What loaders of several weights do besides, on states that no gate takes out of their sectors.
+_LOADING = {"PauliX": _fixed(((0,), (1,)), _X), "RY": _turned(((0,), (1,)), _I, _TURN, 0.5)}
+
 RUN_BY_NAME = frozenset({*_GATES, *_DOES_NOTHING, "GlobalPhase", "DiagonalQubitUnitary"})
 """Gates that are run as they are, and that their names and wires tell all about."""
 
 
 def is_in_table(op: Operator) -> bool:
     """Whether a gate, or the gate that it controls or inverts, is in the table, or needs nothing done."""
-    if op.name in RUN_BY_NAME or op.name == "FermionicDoubleExcitation":
+    if op.name in RUN_BY_NAME or op.name in ("ControlledRBS", "FermionicDoubleExcitation"):
         return True
     is_symbolic = isinstance(op, qml.ops.Controlled | qml.ops.op_math.Adjoint)
     return is_symbolic and op.base.name != "DiagonalQubitUnitary" and is_in_table(op.base)
@@ -176,7 +179,10 @@ def gate_parts(op: Operator, wires: Wires) -> list[Part] | None:
         return [Part((Selection(),), _number(0), _number(1), _number(-1j), 1.0)]
     if op.name == "FermionicDoubleExcitation":
         return _double_excitation(op, wires)
-    if builder := _GATES.get(op.name):
+    if op.name == "ControlledRBS":
+        values = op.hyperparameters["control_values"]
+        return [part.controlled(wires[:-2], values) for part in _GATES["RBS"](wires[-2:])]
+    if builder := _GATES.get(op.name, _LOADING.get(op.name)):
         return builder(wires)
     if isinstance(op, qml.ops.Controlled):
         n_control = len(op.control_wires)
@@ -206,7 +212,7 @@ def rotation(op: Operator, wires: Wires) -> tuple[Wires, bool, float] | None:
 
 def structure(op: Any) -> tuple[object, ...]:
     """What decides besides its name and its wires what a gate does: control values, and where its wires are split."""
-    values: tuple[object, ...] = tuple(int(value) for value in getattr(op, "control_values", ()))
+    values: tuple[object, ...] = tuple(map(int, op.hyperparameters.get("control_values", ())))
     values += (len(op.hyperparameters.get("wires1", ())),)
     base = getattr(op, "base", None)
     return values if base is None else values + structure(base)

@@ -14,9 +14,10 @@ from pennylane.wires import Wires
 from scipy.sparse import issparse
 from torch import Tensor
 
+from ..circuits.loaders import Loader
 from ..engine.direct_sum import DirectSum, direct_sum
 
-__all__ = ["FLIPS", "initial_state", "starts_circuit"]
+__all__ = ["FLIPS", "initial_state", "loaded_orders", "loads_several_weights", "starts_circuit"]
 
 # A dense StatePrep lists 2^w amplitudes.
 _WIDEST_PREPARATION = 26
@@ -28,13 +29,27 @@ FLIPS = frozenset({"PauliX", "BasisState"})
 """Operations that choose the basis state at the start, by flipping wires."""
 
 
+def loads_several_weights(op: Operator) -> bool:
+    """Whether an operation is a loader of a direct sum of sectors, whose gates change the weight on their way."""
+    return isinstance(op, Loader) and any(_raises_weight(gate.gate, gate.controls) for gate in op.plan.slots)
+
+
+def loaded_orders(op: Loader) -> int:
+    """How many weights a loader adds at the most to the one that its flips choose."""
+    return sum(_raises_weight(gate.gate, gate.controls) for gate in op.plan.slots)
+
+
+def _raises_weight(gate: str, controls: tuple[int, ...]) -> bool:
+    return gate == "RY" or (gate == "X" and bool(controls))
+
+
 def starts_circuit(op: Operator) -> bool:
     """Whether an operation of a lowered circuit chooses or prepares the state at its start."""
     return op.name in FLIPS or isinstance(op, StatePrepBase)
 
 
 def initial_state(
-    operations: Sequence[Operator], wires: Wires, as_tensor: Callable[[Any], Tensor]
+    operations: Sequence[Operator], wires: Wires, as_tensor: Callable[[Any], Tensor], more: int = 0
 ) -> tuple[DirectSum, Tensor]:
     """The sectors and the amplitudes at the start of a lowered circuit.
 
@@ -42,6 +57,7 @@ def initial_state(
         operations: StatePrep, if there is one, and all Pauli X and BasisState, on other wires.
         wires: the wires of the device.
         as_tensor: brings a parameter into torch, with its gradient if one is wanted.
+        more: how many weights above that of a basis state are wanted, too.
 
     Returns:
         The direct sum of the sectors of all amplitudes that are not zero, and the amplitudes: float64 if they are
@@ -59,7 +75,7 @@ def initial_state(
         bits = np.asarray(qml.math.toarray(op.data[0]), dtype=bool) if op.name == "BasisState" else True
         ones[wires.indices(op.wires)] ^= bits
     if prepared is None:
-        return _basis_state(len(wires), ones.tobytes())
+        return _basis_state(len(wires), ones.tobytes(), more)
     states, amplitudes = _amplitudes(prepared, as_tensor)
     occupied = np.broadcast_to(ones, (len(states), len(wires))).copy()
     place = np.arange(len(prepared.wires))[::-1]
@@ -71,9 +87,10 @@ def initial_state(
 
 
 @functools.lru_cache(maxsize=64)
-def _basis_state(n: int, ones: bytes) -> tuple[DirectSum, Tensor]:
+def _basis_state(n: int, ones: bytes, more: int) -> tuple[DirectSum, Tensor]:
     occupied = np.frombuffer(ones, dtype=bool)
-    space = _space(n, (int(occupied.sum()),))
+    weight = int(occupied.sum())
+    space = _space(n, tuple(range(weight, min(n, weight + more) + 1)))
     start = torch.zeros(1, space.dim, dtype=torch.float64)
     start[0, int(space.find(occupied[None])[0])] = 1
     return space, start

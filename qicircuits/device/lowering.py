@@ -12,7 +12,7 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import PostprocessingFn
 
 from .gate_parts import RUN_BY_NAME, is_in_table
-from .initial_states import FLIPS
+from .initial_states import FLIPS, loads_several_weights
 
 __all__ = ["NAME", "keeps_weight", "lower_to_subspace"]
 
@@ -35,6 +35,7 @@ _INSTEAD = {
     "MultiControlledX": "use ctrl(Z) for a sign, CSWAP to exchange wires",
     "IsingXX": "use IsingXY",
     "IsingYY": "use IsingXY",
+    "Loader": "one that loads several weights must stand first, on |0...0>",
     "MottonenStatePreparation": "use StatePrep, supported on fixed weights",
     "QubitUnitary": f"its matrix must be block diagonal in the weight, on at most {_WIDEST} wires",
 } | dict.fromkeys(("RX", "RY", "Rot", "U2", "U3", "SX", "CRX", "CRY", "CRot", "PauliRot"), _ROTATE)
@@ -79,7 +80,7 @@ def _lower(op: Operator, position: int, before: Sequence[Operator]) -> list[Oper
             rule = f"{op.name} is supported only as the first operation"
             raise DeviceError(f"{NAME}: {rule}, got it on wires {op.wires.tolist()} after {position} operations")
         return [op]
-    if keeps_weight(op):
+    if keeps_weight(op) or (loads_several_weights(op) and not _touched(before) | _all_wires(before) & set(op.wires)):
         return [op]
     parts = _parts(op)
     if parts is None:
@@ -96,6 +97,10 @@ def _lower(op: Operator, position: int, before: Sequence[Operator]) -> list[Oper
 def _touched(operations: Sequence[Operator]) -> set[object]:
     """The wires that more has been done to than to flip them."""
     return {wire for op in operations if op.name not in FLIPS for wire in op.wires}
+
+
+def _all_wires(operations: Sequence[Operator]) -> set[object]:
+    return {wire for op in operations for wire in op.wires}
 
 
 def _parts(op: Operator) -> list[Operator] | None:

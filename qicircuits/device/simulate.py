@@ -13,13 +13,18 @@ from pennylane.tape import QuantumScript
 from pennylane.wires import Wires
 from torch import Tensor
 
+from ..circuits.loaders import Loader
 from ..engine.local_gates import apply_circuit
 from .compiled import Compiled, Given, compile_circuit
-from .initial_states import FLIPS, initial_state, starts_circuit
+from .initial_states import FLIPS, initial_state, loaded_orders, starts_circuit
 from .measurements import SectorVector, measure
 from .sampling import sample_results
 
 __all__ = ["Run", "as_array", "exact_results", "exact_tensors", "run", "sampled_results"]
+
+
+# In place of the number of a parameter, for angles that are made of others.
+_NO_NUMBER = -1
 
 
 @dataclass(frozen=True)
@@ -81,17 +86,20 @@ class _Parameters:
         """Numbers, or batches of them, as one tensor of shape (1 or batch, n)."""
         self.has_batches = any(getattr(value, "ndim", 0) for value in values)
         if any(isinstance(value, Tensor) for value in values):
-            self.has_tensors = True
-            columns = [value if isinstance(value, Tensor) else torch.as_tensor(value) for value in values]
+            columns = [torch.as_tensor(value, dtype=torch.float64) for value in values]
             columns = torch.broadcast_tensors(*columns) if self.has_batches else columns
-            theta = torch.stack(list(columns), dim=-1).cpu().to(torch.float64)
-            return theta if self.has_batches else theta[None]
+            theta = torch.stack(list(columns), dim=-1).cpu()
+            return self._leaf(theta if self.has_batches else theta[None])
         if self.has_batches:
             arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values))
             theta = torch.from_numpy(np.stack(arrays, axis=1))
         else:
             theta = torch.tensor([[float(value) for value in values]], dtype=torch.float64)
-        return theta if self.trainable is None else theta.requires_grad_()
+        return self._leaf(theta)
+
+    def _leaf(self, theta: Tensor) -> Tensor:
+        """With gradients, if the device's own derivatives are wanted."""
+        return theta if self.trainable is None or theta.requires_grad else theta.requires_grad_()
 
 
 def run(
@@ -112,11 +120,20 @@ def run(
     starts: list[tuple[int, Operator]] = []
     gates: list[Operator] = []
     numbers: list[int] = []
-    number = 0
+    number = more = 0
     for op in circuit.operations:
         if starts_circuit(op):
             starts.append((number, op))
+        elif isinstance(op, Loader):
+            more += loaded_orders(op)
+            for part in _loaded(op, number, parameters):
+                if starts_circuit(part):
+                    starts.append((number, part))
+                else:
+                    gates.append(part)
+                    numbers.append(_NO_NUMBER)
         else:
+            parameters.has_tensors |= any(isinstance(value, Tensor) for value in op.data)
             gates.append(op)
             numbers.append(number)
         number += op.num_params
@@ -125,7 +142,7 @@ def run(
 
     prepared = next((first for first, op in starts if op.name not in FLIPS), None)
     operations = [op for _, op in starts]
-    space, start = initial_state(operations, wires, lambda value: parameters.tensor(prepared or 0, value))
+    space, start = initial_state(operations, wires, lambda value: parameters.tensor(prepared or 0, value), more)
     compiled = compile_circuit(gates, where, space)
     given = [_given(gates[item.gate], numbers[item.gate], item, parameters) for item in compiled.given]
     own = {item.gate for item in compiled.given}
@@ -151,6 +168,13 @@ def run(
         compiled,
         key,
     )
+
+
+def _loaded(op: Loader, number: int, parameters: _Parameters) -> list[Operator]:
+    """The gates of a loader of several weights, their angles in torch."""
+    angles = parameters.tensor(number, op.data[0])
+    with qml.QueuingManager.stop_recording():
+        return op.compute_decomposition(angles, op.wires, op.plan)
 
 
 def _given(gate: Operator, first: int, item: Given, parameters: _Parameters) -> Tensor:

@@ -77,6 +77,21 @@ class DirectSum:
             chosen &= self.occupied[:, list(selection.parity_wires)].sum(axis=1) % 2 == selection.odd
         return np.flatnonzero(chosen)
 
+    def groups(self, states: tuple[Selection, ...]) -> Rows:
+        """The amplitudes that hold some local states of the same wires and agree elsewhere, shape (states, groups).
+
+        Local states may have different weights; groups of which an amplitude is in none of the sectors are left out.
+        """
+        if len({sum(state.bits) for state in states}) == 1:
+            return np.stack([self.rows(state) for state in states])
+        occupied = self.occupied[self.rows(states[0])]
+        found = []
+        for state in states:
+            occupied[:, list(state.wires)] = np.array(state.bits, dtype=bool)
+            found.append(self.find(occupied))
+        groups = np.stack(found)
+        return groups[:, (groups >= 0).all(axis=0)]
+
     def find(self, occupied: NDArray[np.bool_]) -> Rows:
         """The amplitudes of basis states given as rows of occupations; -1 for those in none of the sectors."""
         found = np.full(len(occupied), -1)

@@ -26,7 +26,7 @@ class Mix:
     """A small matrix on groups of amplitudes.
 
     Attributes:
-        states: its s local states, all with equally many ones on the same wires.
+        states: its s local states, on the same wires; of different weights only if no amplitude leaves the sectors.
         first: where its s x s entries start, row by row, among those of the circuit.
     """
 
@@ -78,25 +78,19 @@ class Circuit:
 
 def plan_mixes(mixes: Iterable[Mix], space: DirectSum) -> Mixes:
     """The table of a run of mixes; those that meet no amplitude are left out."""
-    found: dict[Selection, NDArray[np.int64]] = {}
-
-    def rows_of(state: Selection) -> NDArray[np.int64]:
-        if state not in found:
-            found[state] = space.rows(state)
-        return found[state]
-
     tables: list[NDArray[np.int64]] = []
     shapes: list[tuple[int, int, int, int]] = []
-    placed: dict[tuple[Selection, ...], int] = {}
+    placed: dict[tuple[Selection, ...], tuple[int, int]] = {}
     length = 0
     for mix in mixes:
-        if not (count := len(rows_of(mix.states[0]))):
-            continue
         if mix.states not in placed:
-            placed[mix.states] = length
-            tables += map(rows_of, mix.states)
-            length += count * len(mix.states)
-        shapes.append((placed[mix.states], len(mix.states), count, mix.first))
+            groups = space.groups(mix.states)
+            placed[mix.states] = length, groups.shape[1]
+            tables.append(groups.ravel())
+            length += groups.size
+        start, count = placed[mix.states]
+        if count:
+            shapes.append((start, len(mix.states), count, mix.first))
     columns = np.array(shapes, dtype=np.int64).reshape(-1, 4).T
     return Mixes(np.concatenate([*tables, np.empty(0, np.int64)]), *map(np.ascontiguousarray, columns))
 

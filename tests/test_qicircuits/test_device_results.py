@@ -9,7 +9,7 @@ from pennylane import numpy as pnp
 from pennylane.exceptions import DeviceError
 
 from qicircuits import brickwork, rank_subset
-from qicircuits.circuits import FBS, RBS, orthogonal_layer
+from qicircuits.circuits import FBS, RBS, direct_sum_loader, orthogonal_layer, subspace_loader, unary_loader
 from qicircuits.device import sector_probs, sector_state
 
 
@@ -88,6 +88,37 @@ def test_flips_may_come_late_on_wires_that_nothing_has_touched():
         qml.QNode(circuit, qml.device(d, wires=labels))() for d in ("qicircuits.subspace", "default.qubit")
     )
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("diff_method", ["backprop", "adjoint"])
+def test_loaders_of_one_weight_and_of_several(diff_method):
+    n, rng = 5, np.random.default_rng(7)
+    loads = {
+        n: lambda x: unary_loader(x, range(n)),
+        10: lambda x: subspace_loader(x, 2, range(n)),
+        25: lambda x: direct_sum_loader(x, (1, 2, 3), range(n)),
+        6: lambda x: direct_sum_loader(x, (0, 4), range(n)),
+    }
+    for size, load in loads.items():
+        vector, angles = rng.normal(size=size), rng.normal(size=10)
+
+        def circuit(x, theta, load=load):
+            load(x)
+            qml.SingleExcitation(0.3, wires=[0, 4])
+            orthogonal_layer(theta, brickwork(n))
+            return qml.expval(qml.Z(1) + qml.X(0)), qml.probs(wires=[0, 2])
+
+        found = []
+        for device, method in (("qicircuits.subspace", diff_method), ("default.qubit", "backprop")):
+            x, theta = (torch.tensor(value, requires_grad=True) for value in (vector, angles))
+            z, probs = node(circuit, n, device, diff_method=method)(x, theta)
+            (z + probs[1]).backward()
+            found.append((z.detach(), probs.detach(), x.grad, theta.grad))
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    with pytest.raises(DeviceError, match="first"):
+        node(lambda: (qml.S(0), loads[25](np.ones(25)), qml.state())[-1], n)()
+    assert isinstance(node(lambda: (loads[25](np.ones(25)), qml.expval(qml.Z(0)))[1], n)(), float)
 
 
 def test_a_sparse_state_on_many_wires():
