@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qicircuits.circuits import layer_qnode, orthogonal_layer, run_layer, weight_block
+from qicircuits.circuits import layer_qnode, orthogonal_layer, run_layer, to_openqasm, weight_block
 from qicircuits.givens import angles_from_orthogonal
 from qicircuits.layouts import Layout, brickwork, pyramid
 from qicircuits.subsets import check_integer, rank_subset, subsets, subspace_dim
@@ -68,6 +68,14 @@ class CompiledBlock:
             self.angles.double().numpy(), self.layout
         )
         return qnode
+
+    def to_openqasm(self, version: int = 3) -> str:
+        """The circuit as an OpenQASM program, 2 or 3; where the wires are reversed after it, a comment says so."""
+        program = to_openqasm(self.template, version, wires=range(self.layout.n))
+        if not self.is_swap_network:
+            return program
+        readout = ", ".join(f"{'-' if i % 2 else '+'}q[{wire}]" for i, wire in enumerate(self.output_wires))
+        return f"// After the circuit the wires 0, 1, ... of the rotation are {readout}.\n{program}"
 
     def columns(self, order: int, columns: list[int]) -> NDArray[np.float64]:
         """Columns of C_k(A): the circuit run from basis states and read out, shape (C(n, k), len(columns)).

@@ -5,14 +5,18 @@ import dataclasses
 import numpy as np
 import pennylane as qml
 import pytest
+import qiskit_qasm3_import
 import torch
 from peft import get_peft_model
+from qiskit import qasm2
+from qiskit.quantum_info import Operator
 from torch import nn
 
 from adapters import QuICConfig, compile_adapter, verify_adapter
 from adapters.rotation import Rotation
 from adapters.verify import check_blocks
 from qicircuits import compound_matrix, is_orthogonal, orthogonal_from_angles
+from qicircuits.subsets import subset_integers
 from qicircuits.testing import assert_circuit_is_compound
 
 
@@ -173,6 +177,21 @@ def test_the_angles_of_a_swap_network_are_the_trained_numbers():
     pyramid = compile_adapter(model, "second", 1, layout="pyramid")
     assert not pyramid.is_swap_network
     assert pyramid.output_wires == tuple(range(compiled.layout.n))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("parameter_map", ["cayley", "rbs"])
+def test_qiskit_reads_the_circuit_of_a_block(parameter_map, version):
+    compiled = compile_adapter(adapted(parameter_map=parameter_map), "first", dtype=torch.float64)
+    program = compiled.to_openqasm(version)
+    assert program.startswith("//") == compiled.is_swap_network
+    circuit = qiskit_qasm3_import.parse(program) if version == 3 else qasm2.loads(program)
+    unitary = Operator(circuit.reverse_bits()).data
+    for order in range(compiled.layout.n + 1):
+        states = subset_integers(compiled.layout.n, order)
+        found = compiled.read_out(unitary[np.ix_(states, states)], order)
+        expected = compiled.columns(order, list(range(len(states))))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 def test_relabelled_wires_and_signs_are_the_wires_of_the_matrix():
