@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import typer
 from rich.console import Console
 
@@ -18,6 +20,7 @@ from .evaluation.demo import STEPS, TEST_SENTENCES, DemoSettings, run_demo
 from .evaluation.progress import StepProgress
 from .evaluation.report import print_report
 from .resources import configured_blocks, saved_blocks
+from .verify import deviation_table, verify_saved
 
 __all__ = ["app"]
 
@@ -132,6 +135,33 @@ def resources(
         typer.echo(report.to_json())
     else:
         Console().print(report)
+
+
+@app.command(epilog="Example: quic verify runs/demo/adapter --json")
+def verify(
+    path: Annotated[Path, typer.Argument(help="Folder of a saved adapter.", show_default=False)],
+    precision: Annotated[
+        Literal["float32", "float64"], typer.Option(help="To compute in: deviations up to 1e-6 or 1e-12 pass.")
+    ] = "float64",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample of states in sectors of more than 512.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+) -> None:
+    """Run the circuit of every block of a saved adapter, and compare it with the rotation.
+
+    The model is not needed. Exit code 0 if every circuit is its block, 1 if not or if the adapter cannot be read.
+    """
+    try:
+        report = verify_saved(path, dtype=getattr(torch, precision), seed=seed)
+    except (OSError, ValueError) as problem:
+        raise _failure(problem) from problem
+    if as_json:
+        blocks = [asdict(check) for check in report.blocks]
+        deviations = {"tolerance": report.tolerance, "largest_deviation": report.largest_deviation}
+        typer.echo(json.dumps({"passed": report.passed, **deviations, "blocks": blocks}, indent=2))
+    else:
+        Console().print(deviation_table(report))
+    if not report.passed:
+        raise typer.Exit(code=1)
 
 
 def _failure(error: Exception) -> typer.Exit:

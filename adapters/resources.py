@@ -16,6 +16,7 @@ from .compile import CompiledBlock, adapted_layers
 from .config import QuICConfig
 from .plan import BlockPlan
 from .rotation import Rotation
+from .saved import saved_config
 
 __all__ = ["configured_blocks", "saved_blocks"]
 
@@ -59,21 +60,14 @@ def saved_blocks(folder: Path) -> list[BlockGroup]:
         ValueError: there is no QuIC adapter in the folder, or a damaged one; or its blocks share one rotation and
             their number depends on the layers, which are not in the folder.
     """
-    if not (folder / "adapter_config.json").is_file():
-        raise ValueError(f"a saved adapter is a folder with adapter_config.json, got {folder}")
-    try:
-        config = QuICConfig.from_pretrained(str(folder))
-    except KeyError as error:
-        raise ValueError(f"a QuIC adapter is needed, got peft_type={error} in {folder}") from error
-    if not isinstance(config, QuICConfig):
-        raise ValueError(f"a QuIC adapter is needed, got peft_type={config.peft_type} in {folder}")
-    if config.saved is None or config.saved.shapes is None:
-        raise ValueError(f"a saved adapter has a file of parameters, got none in {folder}")
+    config = saved_config(folder)
     if config.block_share and config.block_size is not None:
         raise ValueError(
             "the number of blocks that share one rotation of block_size features depends on the layers: estimate the "
             f"model's configuration instead, got block_size={config.block_size} in {folder}"
         )
+    assert config.saved is not None
+    assert config.saved.shapes is not None
     shapes: dict[tuple[int, int], list[str]] = defaultdict(list)
     for tensor, shape in config.saved.shapes.items():
         module, found, _ = tensor.partition(".quic_parameters")

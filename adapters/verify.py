@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 
 from .compile import CompiledBlock, adapted_layers, compile_block, constant_parameters
 from .rotation import Rotation
+from .saved import saved_rotations
 
-__all__ = ["BlockCheck", "VerificationReport", "check_blocks", "verify_adapter"]
+__all__ = ["BlockCheck", "VerificationReport", "check_blocks", "deviation_table", "verify_adapter", "verify_saved"]
 
 _COLUMNS = 512
 """Of a larger sector, so many basis states are run, drawn at random."""
@@ -89,17 +92,56 @@ def check_blocks(
 ) -> Iterator[BlockCheck]:
     """The checks of :func:`verify_adapter` one by one, for progress bars; arguments and errors are the same."""
     for name, layer, adapter in adapted_layers(model, adapter_name):
-        rotation = layer.quic_rotation[adapter]
-        parameters = constant_parameters(layer, adapter, dtype)
-        matrices = rotation.matrices(parameters)
-        for block in range(rotation.plan.n_blocks):
-            matrix = matrices[0 if rotation.plan.block_share else block]
-            if not matrix.isfinite().all():
-                gates = rotation.plan.n * (rotation.plan.n - 1) // 2
-                yield BlockCheck(name, block, rotation.plan.n, gates, 0, float("nan"))
-                continue
-            compiled = compile_block(name, block, rotation, parameters)
-            yield _check_block(compiled, rotation, parameters, np.random.default_rng(seed))
+        yield from _check_rotation(
+            name, layer.quic_rotation[adapter], constant_parameters(layer, adapter, dtype), seed
+        )
+
+
+def verify_saved(folder: Path, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> VerificationReport:
+    """As :func:`verify_adapter`, of a saved adapter from its folder alone; of blocks that share one A, one.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+        dtype: float32 (tolerance 1e-6) or float64 (1e-12), for both sides.
+        seed: of the sample.
+
+    Raises:
+        ValueError: there is no QuIC adapter in the folder, or a damaged one, or the dtype is another one.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"circuits are compiled in float32 or float64, got dtype={dtype}")
+    checks = [
+        check
+        for name, rotation, parameters in saved_rotations(folder)
+        for check in _check_rotation(name, rotation, parameters.to(dtype), seed)
+    ]
+    return VerificationReport(tuple(checks), tolerance=1e-6 if dtype == torch.float32 else 1e-12)
+
+
+def deviation_table(report: VerificationReport) -> Table:
+    """The report as a table to read: one row a block, and whether all passed in the title."""
+    outcome = "every circuit is its block" if report.passed else "NOT every circuit is its block"
+    table = Table(
+        title=f"{outcome}: largest deviation {report.largest_deviation:.1e}, allowed {report.tolerance:.0e}"
+    )
+    for heading in ("module", "block", "wires", "gates", "states run", "deviation"):
+        table.add_column(heading, justify="left" if heading == "module" else "right")
+    for check in report.blocks:
+        numbers = (check.block, check.n, check.n_gates, check.n_columns)
+        table.add_row(check.module, *map(str, numbers), f"{check.deviation:.1e}")
+    return table
+
+
+def _check_rotation(name: str, rotation: Rotation, parameters: Tensor, seed: int) -> Iterator[BlockCheck]:
+    matrices = rotation.matrices(parameters)
+    for block in range(rotation.plan.n_blocks):
+        matrix = matrices[0 if rotation.plan.block_share else block]
+        if not matrix.isfinite().all():
+            gates = rotation.plan.n * (rotation.plan.n - 1) // 2
+            yield BlockCheck(name, block, rotation.plan.n, gates, 0, float("nan"))
+            continue
+        compiled = compile_block(name, block, rotation, parameters)
+        yield _check_block(compiled, rotation, parameters, np.random.default_rng(seed))
 
 
 def _check_block(

@@ -1,0 +1,60 @@
+"""The rotations of a saved adapter, from its folder alone: no model is needed."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from peft.utils import load_peft_weights
+from torch import Tensor
+
+from .config import QuICConfig
+from .plan import plan_blocks
+from .rotation import Rotation
+
+__all__ = ["saved_config", "saved_rotations"]
+
+
+def saved_config(folder: Path) -> QuICConfig:
+    """The configuration of the adapter in a folder, with the shapes of what is saved.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+
+    Raises:
+        ValueError: there is no QuIC adapter in the folder, or a damaged one.
+    """
+    if not (folder / "adapter_config.json").is_file():
+        raise ValueError(f"a saved adapter is a folder with adapter_config.json, got {folder}")
+    try:
+        config = QuICConfig.from_pretrained(str(folder))
+    except KeyError as error:
+        raise ValueError(f"a QuIC adapter is needed, got peft_type={error} in {folder}") from error
+    if not isinstance(config, QuICConfig):
+        raise ValueError(f"a QuIC adapter is needed, got peft_type={config.peft_type} in {folder}")
+    if config.saved is None or config.saved.shapes is None:
+        raise ValueError(f"a saved adapter has a file of parameters, got none in {folder}")
+    return config
+
+
+def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
+    """Every (module name, rotation, parameters) of the adapter in a folder.
+
+    A folder does not tell how many features a layer has beyond its sectors, nor how many blocks share one A: the
+    rotations have one block for each different A, and blocks without padding.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+
+    Raises:
+        ValueError: as :func:`saved_config`.
+    """
+    config = saved_config(folder)
+    for name, parameters in load_peft_weights(str(folder), device="cpu").items():
+        module, found, _ = name.partition(".quic_parameters")
+        if not found:  # biases and modules that are trained in full are saved beside them
+            continue
+        rows, numbers = parameters.shape
+        n = (1 + math.isqrt(1 + 8 * numbers)) // 2
+        block_size = sum(math.comb(n, order) for order in config.orders)
+        plan = plan_blocks(rows * block_size, config.orders, block_size=block_size)
+        yield module.removeprefix("base_model.model."), Rotation(plan, config.parameter_map), parameters
