@@ -115,7 +115,8 @@ def test_nothing_stays_shared_where_the_rotations_of_another_layer_fail():
     first, second = LayerRotations(), LayerRotations()
     parameters = torch.randn(1, 6).requires_grad_()
     wanted = [(first, "cayley", parameters), (second, "exponential", torch.zeros(1, 5, requires_grad=True))]
-    with pytest.raises(ValueError, match=r"got \(1, 5\)"), share_rotations(wanted):  # no upper triangle has five numbers
+    # No upper triangle has five numbers.
+    with pytest.raises(ValueError, match=r"got \(1, 5\)"), share_rotations(wanted):
         pass
     with torch.no_grad():
         parameters.neg_()
