@@ -8,6 +8,7 @@ import pennylane as qml
 from numpy.typing import ArrayLike, NDArray
 
 from ..layouts import Layout
+from ..memory import require_memory
 from ..subsets import check_integer, subset_integers
 from .execute import unit_vectors
 from .loaders import subspace_loader
@@ -85,12 +86,14 @@ def measure_layer(
         TypeError: a vector is complex, the order or the number of shots not an integer, or the noise not a Noise.
         ValueError: there is no vector, or one is zero, not finite or of another length, as the angles may be; there
             are too few shots, the order is not in 1..n-1, the protocol is none of the two, or no run was kept.
+        MemoryError: the states, or the density matrix under noise, do not fit.
 
     >>> from qicircuits import staircase
     >>> measure_layer([[3.0, 4.0]], [np.pi / 2], staircase(2), order=1).y.round(3)
     array([[-4.,  3.]])
     """
     _check_request(angles, layout, order, shots, noise, protocol)
+    _require_state(layout.n, len(np.atleast_1d(vectors)), noise)
     order, shots = int(order), None if shots is None else int(shots)  # PennyLane takes no integers of numpy
     x, norms = unit_vectors(vectors, layout.n, order)
     measure = {"interference": _by_interference, "magnitudes": _by_magnitudes}[protocol]
@@ -195,6 +198,13 @@ def _counted(kept: Floats, post_select: bool) -> Floats:
 
 def _runs(shots: int | None, counted: Floats) -> Floats:
     return (np.inf if shots is None else shots) * counted
+
+
+def _require_state(n: int, batch: int, noise: Noise | None) -> None:
+    if noise is None:
+        require_memory(16 * batch * 2 ** (n + 1), f"the state of {n} wires and one more for each of {batch} vectors")
+    else:
+        require_memory(16 * 4 ** (n + 1), f"the density matrix of {n} wires and one more")
 
 
 def _check_request(

@@ -120,6 +120,16 @@ def test_when_no_run_is_kept_it_is_said():
     assert set(free.kept) == {0.0, 1.0}
 
 
+def test_what_does_not_fit_is_refused():
+    vectors, angles, layout = np.ones((1, 24)), np.zeros(23), staircase(24)
+    with pytest.raises(
+        MemoryError, match="density matrix of 24 wires and one more needs 18,014,398,509,481,984 bytes"
+    ):
+        measure_layer(vectors, angles, layout, 1, noise=Noise(0.01))
+    with pytest.raises(MemoryError, match="the state of 48 wires and one more for each of 1 vectors needs"):
+        measure_layer(np.ones((1, 48)), np.zeros(47), staircase(48), 1)
+
+
 def test_the_model_reaches_gates_on_two_wires_and_readings_alone():
     @qml.noise.add_noise(noise_model=Noise(0.1, 0.2).model())
     @qml.qnode(qml.device("default.mixed", wires=3))
