@@ -329,6 +329,13 @@ def test_the_determinant_is_an_operator_like_torchs_own():
     torch.testing.assert_close(compiled(orbitals), correlations(orbitals).sum())
 
 
+def test_amplitudes_compile_without_a_graph_break():
+    orbitals, wires = random_orbitals(5, 2), torch.tensor([[0, 1], [1, 4]])
+    for function in (amplitude, lambda v, w: log_amplitude(v, w)[1]):
+        compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(orbitals, wires), function(orbitals, wires))
+
+
 def test_layouts_that_are_no_free_fermions_are_refused():
     layout = butterfly(4)
     angles = torch.randn(layout.n_gates)
