@@ -108,12 +108,13 @@ def rank_subset(subset: Sequence[int], n: int) -> int:
 
     Raises:
         ValueError: the wires are not strictly increasing, or not in range(n).
+        TypeError: a wire or n is not an integer.
 
     >>> rank_subset((1, 2), 4)
     3
     """
-    wires = tuple(subset)
-    order = len(wires)
+    wires = tuple(check_integer(wire, "a wire") for wire in subset)
+    order, n = len(wires), check_integer(n, "n")
     if any(not 0 <= w < n for w in wires) or any(a >= b for a, b in itertools.pairwise(wires)):
         raise ValueError(f"a subset is strictly increasing wires in 0..{n - 1}, got {wires}")
     # Counts the subsets that come after: those whose r-th element is the first to exceed wires[r].

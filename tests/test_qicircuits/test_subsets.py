@@ -57,6 +57,12 @@ def test_bad_input_is_refused(call, message):
         call()
 
 
+@pytest.mark.parametrize(("subset", "n", "got"), [((0.0, 1), 4, r"0\.0"), ("01", 4, "'0'"), ((0, 1), 4.0, r"4\.0")])
+def test_what_is_no_integer_is_refused(subset, n, got):
+    with pytest.raises(TypeError, match=f"must be an integer, got {got}"):
+        rank_subset(subset, n)
+
+
 def test_the_cached_table_cannot_be_written():
     with pytest.raises(ValueError, match="read-only"):
         subset_array(4, 2)[0, 0] = 3
