@@ -23,8 +23,8 @@ def warm_up(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> d
     """Run every kernel once, forward and backward, so that the first call of yours does not wait for its compiler.
 
     The machine code is kept in the package's folder, or the user's cache folder where that cannot be written:
-    compiling takes seconds once for a machine, loading what is there some tenths of a second a process. Without
-    numba there is nothing to compile.
+    compiling takes a minute or two once for a machine, loading what is there some tenths of a second a process.
+    Without numba there is nothing to compile.
 
     Args:
         dtypes: of the angles and matrices to come, float32 or float64 or both; complex vectors are pairs of them.

@@ -59,8 +59,6 @@ def calls(problem: Problem, function: str, passes: str) -> dict[str, Callable[[]
         names = ("x", "angles") if function == "apply_layout" else ("x", "matrix")
         problem = replace(problem, **{name: getattr(problem, name).clone().requires_grad_() for name in names})
         wanted = [getattr(problem, name) for name in names]
-        # Its gradient is that along SO(n) only, so it is not one of auto's choices for a matrix that is trained.
-        methods = [method for method in methods if method != "rotation"]
     output_gradient = torch.ones_like(problem.x)
 
     def train(method: str) -> None:

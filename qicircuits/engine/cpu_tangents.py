@@ -1,4 +1,4 @@
-"""The gradient of C_k(A) along SO(n) for any order, on tiles of tokens: one matrix product over (k-1)-subsets.
+"""The gradient of A in SO(n) from C_k(A) x, any order, on tiles of tokens: one matrix product over (k-1)-subsets.
 
 With the rows a_i x of a vector, (a_i x)_S = p x_{S + i} for the subsets S of k - 1 wires without i, the sign p being
 (-1)^(wires of S before i), the overlaps M_ij = <g, a_i^† a_j y> are sums of products of rows, M = Σ_S G_S Y_S^T:
