@@ -13,6 +13,8 @@ from rich.console import Console
 
 from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
 
+from .circuit_summary import LAYOUTS, summarise_block, summarise_layout
+from .compile import compile_saved
 from .config import ParameterMap, QuICConfig
 from .evaluation.assets import SENTENCES, AssetError, cache_folder, encoder_folder, fetch
 from .evaluation.checks import CheckError
@@ -135,6 +137,49 @@ def resources(
         typer.echo(report.to_json())
     else:
         Console().print(report)
+
+
+@app.command(
+    epilog="Examples: quic circuit butterfly --wires 8 --draw butterfly.svg  or  "
+    "quic circuit runs/demo/adapter --layout pyramid --export block.qasm"
+)
+def circuit(
+    source: Annotated[str, typer.Argument(help=f"A layout ({', '.join(LAYOUTS)}) or the folder of a saved adapter.")],
+    wires: Annotated[int | None, typer.Option(help="Number of wires of a layout.")] = None,
+    module: Annotated[str | None, typer.Option(help="A module of the adapter, or its end. [default: first]")] = None,
+    block: Annotated[int | None, typer.Option(min=0, help="A block of the module. [default: 0]")] = None,
+    layout: Annotated[
+        Literal["brickwork", "pyramid"] | None, typer.Option(help="To compile a block to. [default: brickwork]")
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Draw it: a file .svg, .pdf or .png.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write a block as OpenQASM into this file.")] = None,
+    qasm_version: Annotated[int, typer.Option(min=2, max=3, help="Version of OpenQASM.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+) -> None:
+    """Draw, export and cost one circuit: a layout, or one block of a saved adapter.
+
+    Says what it costs, how many two-qubit gates of each kind it takes, and what fits a line, a ring or all-to-all.
+    Exit code 1 if the input cannot be read or a file not be written, 2 if the options do not fit together.
+    """
+    chosen = {"--module": module, "--block": block, "--layout": layout, "--export": export}
+    given = [name for name, value in chosen.items() if value is not None]
+    if source in LAYOUTS and (wires is None or given):
+        got = ", ".join(given) or "no --wires"
+        raise typer.BadParameter(f"a layout needs --wires and has no module, blocks or angles, got {got}")
+    if source not in LAYOUTS and wires is not None:
+        raise typer.BadParameter("the blocks of a saved adapter have their own number of wires, got --wires")
+    try:
+        if wires is not None:
+            summary = summarise_layout(LAYOUTS[source](wires))
+        else:
+            summary = summarise_block(compile_saved(Path(source), module, block or 0, layout=layout or "brickwork"))
+        summary.write(draw, export, qasm_version)
+    except (OSError, ValueError) as problem:
+        raise _failure(problem) from problem
+    if as_json:
+        typer.echo(json.dumps(summary.to_json(), indent=2))
+    else:
+        Console().print(summary)
 
 
 @app.command(epilog="Example: quic verify runs/demo/adapter --json")

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,8 +18,16 @@ from qicircuits.subsets import check_integer, rank_subset, subsets, subspace_dim
 
 from .layer import QuICLayer
 from .rotation import Rotation
+from .saved import saved_rotations
 
-__all__ = ["CompiledBlock", "adapted_layers", "compile_adapter", "compile_block", "constant_parameters"]
+__all__ = [
+    "CompiledBlock",
+    "adapted_layers",
+    "compile_adapter",
+    "compile_block",
+    "compile_saved",
+    "constant_parameters",
+]
 
 _LAYOUTS = {"brickwork": brickwork, "pyramid": pyramid}
 _ON_DEVICE = 10
@@ -144,6 +153,30 @@ def compile_adapter(
     )
 
 
+def compile_saved(
+    folder: Path, module: str | None = None, block: int = 0, *, layout: str = "brickwork"
+) -> CompiledBlock:
+    """The quantum circuit of one block of a saved adapter, in float64 and from its folder alone.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+        module: name of an adapted module, or the end of it if that is one module only; the first if left out.
+        block: index of the block, 0 where all blocks share one rotation.
+        layout: "brickwork" or "pyramid".
+
+    Raises:
+        ValueError: there is no QuIC adapter in the folder, or no such module, block or layout.
+    """
+    if layout not in _LAYOUTS:
+        raise ValueError(f"layout must be one of {sorted(_LAYOUTS)}, got {layout!r}")
+    saved = {name: (rotation, parameters) for name, rotation, parameters in saved_rotations(folder)}
+    name = next(iter(saved)) if module is None else _find_name(list(saved), module)
+    rotation, parameters = saved[name]
+    if not 0 <= check_integer(block, "block") < rotation.plan.n_blocks:
+        raise ValueError(f"block must be in 0..{rotation.plan.n_blocks - 1} for {name}, got {block}")
+    return compile_block(name, block, rotation, parameters.double(), layout)
+
+
 def compile_block(
     name: str, block: int, rotation: Rotation, parameters: Tensor, layout: str = "brickwork"
 ) -> CompiledBlock:
@@ -208,14 +241,19 @@ def _layers(model: nn.Module) -> dict[str, QuICLayer]:
 
 def _find_layer(model: nn.Module, module: str, adapter_name: str | None) -> tuple[str, QuICLayer, str]:
     layers = _layers(model)
-    names = [name for name in layers if name == module] or [name for name in layers if name.endswith(f".{module}")]
-    if len(names) != 1:
-        which = f"one of {list(layers)[:3]} ..." if not names else f"one of {names}"
-        raise ValueError(f"module must name one adapted module, such as {which}, got {module!r}")
-    layer = layers[names[0]]
+    name = _find_name(list(layers), module)
+    layer = layers[name]
     known = list(layer.quic_parameters)
     wanted = [a for a in layer.active_adapters if a in known] if adapter_name is None else [adapter_name]
     if len(wanted) != 1 or wanted[0] not in known:
         active = f", and {wanted} are active" if adapter_name is None else ""
-        raise ValueError(f"adapter_name must be one of {known} for {names[0]}, got {adapter_name!r}{active}")
-    return names[0], layer, wanted[0]
+        raise ValueError(f"adapter_name must be one of {known} for {name}, got {adapter_name!r}{active}")
+    return name, layer, wanted[0]
+
+
+def _find_name(known: list[str], module: str) -> str:
+    names = [name for name in known if name == module] or [name for name in known if name.endswith(f".{module}")]
+    if len(names) != 1:
+        which = f"one of {known[:3]} ..." if not names else f"one of {names}"
+        raise ValueError(f"module must name one adapted module, such as {which}, got {module!r}")
+    return names[0]

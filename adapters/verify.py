@@ -124,8 +124,9 @@ def deviation_table(report: VerificationReport) -> Table:
     table = Table(
         title=f"{outcome}: largest deviation {report.largest_deviation:.1e}, allowed {report.tolerance:.0e}"
     )
-    for heading in ("module", "block", "wires", "gates", "states run", "deviation"):
-        table.add_column(heading, justify="left" if heading == "module" else "right")
+    table.add_column("module", overflow="fold")
+    for heading in ("block", "wires", "gates", "states run", "deviation"):
+        table.add_column(heading, justify="right")
     for check in report.blocks:
         numbers = (check.block, check.n, check.n_gates, check.n_columns)
         table.add_row(check.module, *map(str, numbers), f"{check.deviation:.1e}")

@@ -8,7 +8,7 @@ from peft import get_peft_model
 from torch import nn
 from typer.testing import CliRunner
 
-from adapters import QuICConfig, verify_adapter
+from adapters import QuICConfig, compile_adapter, verify_adapter
 from adapters.cli import app
 from adapters.rotation import Rotation
 
@@ -68,7 +68,7 @@ def test_an_adapter_that_is_not_its_circuits_fails(runner, tmp_path, monkeypatch
     assert "NOT every circuit" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["verify"])
+@pytest.mark.parametrize("command", ["verify", "circuit"])
 def test_help_shows_an_example_and_foreign_folders_are_one_line_of_error(runner, command, tmp_path):
     shown = runner.invoke(app, [command, "--help"])
     assert shown.exit_code == 0
@@ -79,3 +79,61 @@ def test_help_shows_an_example_and_foreign_folders_are_one_line_of_error(runner,
     assert result.stderr.startswith("Error: a saved adapter is a folder with adapter_config.json")
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("layout", ["brickwork", "pyramid"])
+def test_a_block_is_drawn_exported_and_costed(runner, saved, tmp_path, layout):
+    model, folder = saved
+    picture, program = tmp_path / "block.svg", tmp_path / "block.qasm"
+    files = ["--draw", str(picture), "--export", str(program), "--qasm-version", "2"]
+    options = ["--module", "second", "--block", "1", "--layout", layout, *files]
+    result = runner.invoke(app, ["circuit", str(folder), *options, "--json"])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    compiled = compile_adapter(model, "second", 1, layout=layout, dtype=torch.float64)
+    assert report["angles"] == compiled.angles.tolist()
+    assert report["output_wires"] == list(compiled.output_wires)
+    assert report["two_qubit_gates"]["CNOT"] == report["cost"]["totals"]["two_qubit_gates"] == 2 * report["gates"]
+    assert [routing["swaps"] for routing in report["connectivity"]] == [0, 0, 0]
+    assert picture.read_text().startswith("<?xml")
+    assert program.read_text() == compiled.to_openqasm(2)
+
+
+def test_a_layout_is_costed_and_drawn(runner, tmp_path):
+    result = runner.invoke(app, ["circuit", "butterfly", "--wires", "8", "--draw", str(tmp_path / "butterfly.png")])
+    assert result.exit_code == 0, result.stderr
+    assert "4 of 12" in result.stdout
+    assert (tmp_path / "butterfly.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_first_block_is_taken_where_none_is_named(runner, saved):
+    model, folder = saved
+    report = json.loads(runner.invoke(app, ["circuit", str(folder), "--json"]).stdout)
+    assert report["circuit"] == "first, block 0"
+    printed = runner.invoke(app, ["circuit", str(folder)])
+    assert printed.exit_code == 0
+    assert ("The wires are reversed" in printed.stdout) == compile_adapter(model, "first").is_swap_network
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["butterfly"], 2, "needs --wires"),
+        (["butterfly", "--wires", "4", "--export", "x.qasm"], 2, "got --export"),
+        (["butterfly", "--wires", "6"], 1, "Error: butterfly needs a power of two"),
+        (["FOLDER", "--wires", "4"], 2, "got --wires"),
+        (["FOLDER", "--module", "third"], 1, "Error: module must name one adapted module"),
+        (["FOLDER", "--block", "2"], 1, "Error: block must be in 0..1 for first, got 2"),
+        (["FOLDER", "--draw", "picture.gif"], 1, "Error: a picture is a file .svg, .pdf or .png"),
+        (["FOLDER", "--export", "nowhere/block.qasm"], 1, "Error: "),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused(runner, tmp_path, monkeypatch, options, code, words):
+    monkeypatch.chdir(tmp_path)
+    adapted().save_pretrained(tmp_path / "FOLDER")
+    result = runner.invoke(app, ["circuit", *options])
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert result.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["FOLDER"]
