@@ -30,14 +30,28 @@ def vector_product(circuit: QuantumScript, done: Run, cotangent: TensorLike) -> 
     Args:
         circuit: its trainable parameters are those wanted.
         done: its run, with these parameters as leaves.
-        cotangent: in the shape of the results; a tuple if there are several.
+        cotangent: in the shape of the results, a tuple if there are several; or a batch of them, with its dimension
+            before that shape, for a product each.
     """
     results = exact_tensors(done)
-    cotangents = [cotangent] if len(results) == 1 else list(cotangent)
+    cotangents = [np.array(c) for c in ([cotangent] if len(results) == 1 else cotangent)]
+    batches = [len(c) for c, result in zip(cotangents, results, strict=True) if c.ndim > result.dim()]
+    if not batches:
+        return _product(circuit, done, results, cotangents)
+    each = (
+        [c[index] if c.ndim > result.dim() else c for c, result in zip(cotangents, results, strict=True)]
+        for index in range(batches[0])
+    )
+    products = [_product(circuit, done, results, one) for one in each]
+    return _Products(np.stack(slopes) for slopes in zip(*products, strict=True))
+
+
+def _product(
+    circuit: QuantumScript, done: Run, results: list[Tensor], cotangents: list[NDArray[Any]]
+) -> tuple[TensorLike, ...]:
     # torch differentiates by the conjugate.
     weights = [
-        torch.from_numpy(np.array(c)).to(r.dtype).expand(r.shape).conj()
-        for c, r in zip(cotangents, results, strict=True)
+        torch.as_tensor(c).to(r.dtype).expand(r.shape).conj() for c, r in zip(cotangents, results, strict=True)
     ]
     return _by_parameter(circuit, done, _gradients(done, results, weights))
 

@@ -318,6 +318,9 @@ def test_the_devices_own_jacobian():
     np.testing.assert_allclose(state_slopes[1][1], 0.5j * state[1])
     (products,) = device.compute_vjp([tape], [(np.array(1.0), np.zeros(4))])
     np.testing.assert_allclose(products, z_slopes)
+    # As jax asks for a Jacobian: a batch of cotangents, with zeros in place of what it does not ask for.
+    (products,) = device.compute_vjp([tape], [(np.array([1.0, 2.0, 0.0]), np.zeros(4))])
+    np.testing.assert_allclose(products, np.outer(z_slopes, [1, 2, 0]), atol=1e-15)
 
 
 def test_tools_of_pennylane():
