@@ -65,6 +65,10 @@ _MOST_ROWS = 2**24
 _MOST_ROTATIONS = 8_000_000
 _MOST_ROTATIONS_OF_WIRES = 500_000
 
+# The matrix takes as long whatever the circuit: one with fewer gates than this part of n(n-1)/2 is faster by them.
+_SHALLOW = 3
+_SHALLOW_OF_WIRES = 8
+
 # Order 1 alone is one product a block, and beyond this n the library's product is the faster.
 _LARGEST_SINGLE = 64
 
@@ -118,6 +122,9 @@ def prefers_compound(device: torch.device, n: int, order: int, n_gates: int, vec
     if not (_HAS_KERNELS and device.type == "cpu"):
         return order <= 3
     if vectors < _FEW or not 0 < order < n:
+        return False
+    shallow = _SHALLOW_OF_WIRES if order == 1 else _SHALLOW
+    if shallow * n_gates < n * (n - 1) // 2:
         return False
     most = _MOST_ROTATIONS_OF_WIRES if order == 1 else _MOST_ROTATIONS
     return n_gates * math.comb(n - 2, order - 1) * vectors > most

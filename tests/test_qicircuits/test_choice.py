@@ -14,6 +14,7 @@ from qicircuits import (
     explain_layout,
     random_orthogonal,
     round_robin,
+    staircase,
 )
 from qicircuits.engine import dispatch
 
@@ -37,6 +38,13 @@ def test_circuits(n, order, vectors, method, how):
     assert said.endswith(f"{vectors} vector{'s' * (vectors > 1)} of {x.shape[1]} amplitudes")
     auto, explicit = (apply_layout(x, angles, layout, order, method=m) for m in ("auto", method))
     assert torch.equal(auto, explicit)
+
+
+@pytest.mark.parametrize(("n", "order"), [(16, 4), (44, 2), (200, 1)])
+def test_shallow_circuits_run_by_their_gates(n, order):
+    x = torch.ones(1, 1).expand(10**5, math.comb(n, order))
+    for layout, method in ((staircase(n), "gates"), (brickwork(n), "compound")):
+        assert explain_layout(x, torch.zeros(layout.n_gates), layout, order).startswith(f"{method}: ")
 
 
 def test_circuits_that_are_no_compound_run_by_their_gates():
