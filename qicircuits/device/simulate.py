@@ -1,5 +1,6 @@
 """One circuit run on its sectors, and what PennyLane gets back for it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -196,7 +197,12 @@ def _with_leaves(circuit: QuantumScript, number: int, parameters: _Parameters) -
     for process in circuit.measurements:
         obs = process.obs
         count = 0 if obs is None else len(obs.data)
-        if obs is not None and not (parameters.trainable or frozenset()).isdisjoint(range(number, number + count)):
+        is_trainable = not (parameters.trainable or frozenset()).isdisjoint(range(number, number + count))
+        if is_trainable and obs.pauli_rep is None:
+            # Arrays of PennyLane's numpy are trainable unless they say otherwise: few mean it.
+            rule = "only the coefficients of Pauli words have derivatives: the parameters of"
+            warnings.warn(f"{rule} {obs.name} are taken as constants; mark them as not trainable", stacklevel=2)
+        elif is_trainable:
             tensors = [parameters.tensor(number + index, value) for index, value in enumerate(obs.data)]
             with qml.QueuingManager.stop_recording():
                 process = type(process)(obs=qml.ops.functions.bind_new_parameters(obs, tensors))

@@ -305,6 +305,20 @@ def test_autograd_with_any_method_and_higher_derivatives_by_parameter_shift():
     np.testing.assert_allclose(*hessians, atol=1e-10)
 
 
+def test_matrices_of_observables_are_constants():
+    def circuit(theta, matrix):
+        qml.X(0)
+        RBS(theta, wires=[0, 1])
+        return qml.expval(qml.Hermitian(matrix, wires=1))
+
+    matrix = np.array([[0.5, 0.1], [0.1, -1.0]])
+    with pytest.warns(UserWarning, match="Hermitian are taken as constants"):
+        slope = qml.grad(node(circuit, 2), argnums=0)(pnp.array(0.3, requires_grad=True), pnp.array(matrix))
+    assert slope == pytest.approx(-1.5 * np.sin(0.6))
+    with pytest.raises(DeviceError, match="only the coefficients"):
+        node(circuit, 2)(torch.tensor(0.3), torch.tensor(matrix, requires_grad=True))
+
+
 def test_the_devices_own_jacobian():
     tape = qml.tape.QuantumScript(
         [qml.BasisState([1, 0], [0, 1]), RBS(0.3, wires=[0, 1]), qml.RZ(0.2, 1)], [qml.expval(qml.Z(0)), qml.state()]

@@ -13,7 +13,12 @@ FILES = sorted([*ROOT.glob("qicircuits/**/*.py"), *ROOT.glob("adapters/**/*.py")
 
 # What may be imported only below one of these paths.
 ONLY_IN = {
-    "pennylane": ["qicircuits/circuits/", "qicircuits/device/", "qicircuits/resources/estimate.py", "qicircuits/testing.py"],
+    "pennylane": [
+        "qicircuits/circuits/",
+        "qicircuits/device/",
+        "qicircuits/resources/estimate.py",
+        "qicircuits/testing.py",
+    ],
     "matplotlib": ["qicircuits/drawing/", "adapters/evaluation/"],
     "transformers": ["adapters/"],
     "peft": ["adapters/"],
