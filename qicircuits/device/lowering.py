@@ -21,6 +21,9 @@ NAME = "qicircuits.subspace"
 # Angles at which no entry of a matrix vanishes by chance.
 _GENERIC = (0.7391, 1.2337, 2.1715, 0.3183, 1.6180, 0.5772)
 
+# How far M M^H of a given matrix may be from the identity: users round theirs to single precision.
+_UNITARY = 1e-5
+
 # A gate without a place in the table is taken as its matrix, on at most so many wires.
 _WIDEST = 6
 
@@ -37,7 +40,8 @@ _INSTEAD = {
     "IsingYY": "use IsingXY",
     "Loader": "one that loads several weights must stand first, on |0...0>",
     "MottonenStatePreparation": "use StatePrep, supported on fixed weights",
-    "QubitUnitary": f"its matrix must be block diagonal in the weight, on at most {_WIDEST} wires",
+    "Projector": "it is not unitary: measure it, by expval",
+    "QubitUnitary": f"its matrix must be unitary and block diagonal in the weight, on at most {_WIDEST} wires",
 } | dict.fromkeys(("RX", "RY", "Rot", "U2", "U3", "SX", "CRX", "CRY", "CRot", "PauliRot"), _ROTATE)
 _ELSE = "use RBS, FBS, SingleExcitation, DoubleExcitation, SWAP, IsingXY or gates that are diagonal"
 
@@ -128,15 +132,15 @@ def keeps_weight(op: Operator) -> bool:
     if len(op.wires) > _WIDEST or not op.has_matrix:
         return False
     if not op.num_params or any(qml.math.ndim(value) > (op.batch_size is not None) for value in op.data):
-        return _is_block_diagonal(op)
+        return _is_unitary_of_weights(op)
     if not op.hyperparameters:
         return _keeps_weight_at_all_angles(type(op), len(op.wires))  # type: ignore[arg-type]
-    return _is_block_diagonal(_elsewhere(op)) and _is_block_diagonal(op)
+    return _is_unitary_of_weights(_elsewhere(op)) and _is_unitary_of_weights(op)
 
 
 @functools.lru_cache(maxsize=1024)
 def _keeps_weight_at_all_angles(kind: type[Operator], n_wires: int) -> bool:
-    return _is_block_diagonal(kind(*_GENERIC[: kind.num_params], wires=range(n_wires)))
+    return _is_unitary_of_weights(kind(*_GENERIC[: kind.num_params], wires=range(n_wires)))
 
 
 def _elsewhere(op: Operator) -> Operator:
@@ -145,7 +149,7 @@ def _elsewhere(op: Operator) -> Operator:
     )
 
 
-def _is_block_diagonal(op: Operator) -> bool:
+def _is_unitary_of_weights(op: Operator) -> bool:
     try:
         matrix = np.asarray(qml.math.toarray(qml.math.detach(op.matrix())))
     except MatrixUndefinedError:
@@ -153,4 +157,6 @@ def _is_block_diagonal(op: Operator) -> bool:
     weights = np.bitwise_count(np.arange(matrix.shape[-1]))
     outside = np.abs(matrix)[..., weights[:, None] != weights]
     rounding = np.finfo(matrix.dtype).eps if matrix.dtype.kind in "fc" else 0.0
-    return bool(outside.max(initial=0.0) <= 100 * rounding)
+    # The backward undoes gates by their inverses: what is no unitary, such as Projector, has none.
+    apart = np.abs(matrix @ matrix.conj().swapaxes(-1, -2) - np.eye(len(weights)))
+    return bool(outside.max(initial=0.0) <= 100 * rounding and apart.max(initial=0.0) <= _UNITARY)

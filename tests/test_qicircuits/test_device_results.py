@@ -30,6 +30,7 @@ REFUSED = {
     "IsingXX": (lambda: qml.IsingXX(0.1, [0, 1]), "IsingXY"),
     "QFT": (lambda: qml.QFT(wires=[0, 1, 2]), "diagonal"),
     "QubitUnitary": (lambda: qml.QubitUnitary(np.eye(2)[::-1], 0), "block diagonal"),
+    "Projector": (lambda: qml.Projector([1], 0), "not unitary"),
     "C(Hadamard)": (lambda: qml.ctrl(qml.Hadamard(2), 1, control_values=0), "RBS"),
     "StatePrep": (lambda: (qml.S(1), qml.StatePrep([0, 1], wires=0)), "first operation"),
     "mid-circuit measurements": (lambda: qml.measure(0), "at the end"),
