@@ -51,19 +51,19 @@ __all__ = [
 _FEW = 6
 _FEW_LONG_RANGE = 4
 
-# Up to this many vectors, or this many numbers in their modes, taking A apart costs more than it saves.
-_FEW_BY_MODES = 12
-_LEAST_BY_MODES = 2_000_000
+# Taking A apart costs more than it saves for fewer numbers in the modes of all vectors, T n^(k+1), than these: from
+# so many vectors T on. The last tile of a few vectors is mostly empty.
+_LEAST_BY_MODES = {64: 500_000, 12: 8_000_000}
 
 # Building C_k(A), forward and backward, takes as long as multiplying so many vectors by it.
-_VECTORS_TO_BUILD = 1000
+_VECTORS_TO_BUILD = 2000
 
 # The tables of more pairs of rows than this take longer to make than the gates, and fill the memory.
 _MOST_ROWS = 2**24
 
-# Beyond this many rotations of two amplitudes, finding the matrix of the circuit takes less time than it saves.
-_MOST_ROTATIONS = 8_000_000
-_MOST_ROTATIONS_OF_WIRES = 500_000
+# Beyond this many rotations of two amplitudes, by order, finding the matrix of a circuit takes less than it saves.
+_MOST_ROTATIONS = {1: 2_000_000, 2: 500_000, 3: 2_500_000}
+_MOST_ROTATIONS_ABOVE = 8_000_000
 
 # The matrix takes as long whatever the circuit: one with fewer gates than this part of n(n-1)/2 is faster by them.
 _SHALLOW = 3
@@ -126,12 +126,11 @@ def prefers_compound(device: torch.device, n: int, order: int, n_gates: int, vec
     shallow = _SHALLOW_OF_WIRES if order == 1 else _SHALLOW
     if shallow * n_gates < n * (n - 1) // 2:
         return False
-    most = _MOST_ROTATIONS_OF_WIRES if order == 1 else _MOST_ROTATIONS
-    return n_gates * math.comb(n - 2, order - 1) * vectors > most
+    return n_gates * math.comb(n - 2, order - 1) * vectors > _MOST_ROTATIONS.get(order, _MOST_ROTATIONS_ABOVE)
 
 
 def prefers_modes(n: int, order: int, vectors: int) -> bool:
-    """Whether the modes of A are faster than building C_k(A), which costs as much as a thousand vectors more."""
+    """Whether the modes of A are faster than building C_k(A) and multiplying by it."""
     if order not in (2, 3):
         return False
     # What a vector costs by modes, against one product with C_k(A) (docs/benchmarks/compound.py).
@@ -141,7 +140,10 @@ def prefers_modes(n: int, order: int, vectors: int) -> bool:
 
 def prefers_rotation(n: int, order: int, vectors: int) -> bool:
     """Whether A in SO(n) is faster taken apart than applied by its modes, or built."""
-    return order > 3 or (vectors >= _FEW_BY_MODES and vectors * n ** (order + 1) >= _LEAST_BY_MODES)
+    if order > 3:
+        return True
+    numbers = vectors * n ** (order + 1)
+    return any(vectors >= count and numbers >= least for count, least in _LEAST_BY_MODES.items())
 
 
 def rotates(device: torch.device, n: int, order: int) -> bool:
