@@ -203,7 +203,7 @@ def _is_rotation(matrix: Tensor) -> bool:
     a = matrix.detach().resolve_neg().numpy().astype(np.float64)
     n = a.shape[-1]
     excess = np.abs(a.swapaxes(-1, -2) @ a - np.eye(n)).max(initial=0)
-    return bool(excess <= 4 * n * torch.finfo(matrix.dtype).eps) and bool((np.linalg.det(a) > 0).all())
+    return bool(excess <= 4 * n * torch.finfo(matrix.dtype).eps) and bool((np.linalg.slogdet(a).sign > 0).all())
 
 
 def _by_complement(n: int, order: int) -> bool:
