@@ -11,7 +11,7 @@ from torch import Tensor
 from . import cpu_circuits as cpu_circuits  # brings its operator's kernels with it
 from .cpu_compound import copy_spans, rotate_blocks, shift_features, unrotate_blocks
 from .cpu_lanes import BLOCK
-from .cpu_tangents import tangent_rows, tangent_sector
+from .cpu_tangents import added_tangent, tangent_rows, tangent_sector
 from .cpu_tiles import Flat, flat_rows, in_chunks, lanes, scratch, tile_width
 from .cpu_windows import Windows, factor_windows, rotate_windows, window_rows
 
@@ -241,7 +241,7 @@ class _Layer:
             tiles = [self._scratch(count * self.lanes) for count in (2 * dim + 1, 2 * dim + 1, self.size**2)]
             stage = self._scratch(_TOKENS_IN_PART * dim), dim, 1
             for (first, last), block in itertools.product(self._parts(tokens, self.has_bias), range(self.n_blocks)):
-                begin, own = start + block * self.block_size, sums[self._matrix(block)]
+                begin, own = start + block * self.block_size, np.zeros(self.size**2)
                 state = _from(y, first, begin)
                 if self.has_bias:
                     shift_features(*state, *stage[:2], last - first, self.bias[begin : begin + dim], -1)
@@ -249,6 +249,7 @@ class _Layer:
                 tangent_sector(
                     *_from(grad, first, begin), *state, 0, last - first, 0, dim, rows, self.size, *tiles, own
                 )
+                sums[self._matrix(block)] += added_tangent(own.reshape(self.size, -1), self.n, order).ravel()
 
     def _parts(self, tokens: tuple[int, int], has_bias: bool) -> list[tuple[int, int]]:
         first, last = tokens

@@ -1,8 +1,10 @@
-"""The gradient of A in SO(n) from C_k(A) x, any order, on tiles of tokens: one matrix product over (k-1)-subsets.
+"""The gradient of A in SO(n) from C_k(A) x, any order, on tiles of tokens: one matrix product over smaller subsets.
 
 With the rows a_i x of a vector, (a_i x)_S = p x_{S + i} for the subsets S of k - 1 wires without i, the sign p being
 (-1)^(wires of S before i), the overlaps M_ij = <g, a_i^† a_j y> are sums of products of rows, M = Σ_S G_S Y_S^T:
-sixteen of them stay in registers.
+sixteen of them stay in registers. Beyond k = n/2 there are fewer rows a_i^† x, over the subsets T of k + 1 wires:
+
+    P = Σ_T G_T Y_T^T,   M = <g, y> I - P^T,   tr P = (n - k) <g, y>
 """
 
 import functools
@@ -16,24 +18,35 @@ from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_gathered, copy
 from .cpu_tiles import Flat, kernel, load_tile
 from .plan import ranks
 
-__all__ = ["tangent_rows", "tangent_sector"]
+__all__ = ["added_tangent", "tangent_rows", "tangent_sector"]
 
 
 @functools.lru_cache(maxsize=32)
 def tangent_rows(n: int, order: int, size: int) -> NDArray[np.int32]:
-    """Where (a_i x)_S stands in a tile of x, -x and a row of zeros, for S and i < `size`, shape (C(n, k-1) size,)."""
+    """Where (a_i x)_S, or (a_i^† x)_T beyond k = n/2, stands in a tile of x, -x and a row of zeros, for i < `size`.
+
+    Shape (C(n, k-1) size,), or (C(n, k+1) size,); S and T in their order.
+    """
     dim = subspace_dim(n, order)
-    smaller = subset_array(n, order - 1)
-    rows = np.full((len(smaller), size), 2 * dim, np.int32)
-    occupied = np.zeros((len(smaller), n), bool)
-    np.put_along_axis(occupied, smaller, True, axis=1)
-    before = np.cumsum(occupied, axis=1)
+    step = 1 if 2 * order > n else -1
+    others = subset_array(n, order + step)
+    rows = np.full((len(others), size), 2 * dim, np.int32)
+    occupied = np.zeros((len(others), n), bool)
+    np.put_along_axis(occupied, others, True, axis=1)
+    before = np.cumsum(occupied, axis=1) - occupied
     for wire in range(n):
-        free = ~occupied[:, wire]
-        added = occupied[free]
-        added[:, wire] = True
-        rows[free, wire] = ranks(added, order) + dim * (before[free, wire] % 2)
+        serves = occupied[:, wire] == (step > 0)
+        changed = occupied[serves]
+        changed[:, wire] = step < 0
+        rows[serves, wire] = ranks(changed, order) + dim * (before[serves, wire] % 2)
     return rows.ravel()
+
+
+def added_tangent(sums: NDArray[np.float64], n: int, order: int) -> NDArray[np.float64]:
+    """M of a sector from what `tangent_sector` summed, both of shape (size, size)."""
+    if 2 * order <= n:
+        return sums
+    return np.trace(sums) / (n - order) * np.eye(len(sums)) - sums.T
 
 
 @kernel()
