@@ -2,9 +2,10 @@
 
 import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
@@ -12,6 +13,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .plan import plan_blocks
+
+if TYPE_CHECKING:
+    from .config import QuICConfig
 
 __all__ = ["SavedAdapter", "read_saved_adapter"]
 
@@ -66,9 +70,7 @@ class SavedAdapter:
                 )
 
 
-def read_saved_adapter(
-    folder: Path, orders: Sequence[int], n_blocks: int | None, block_size: int | None, block_share: bool
-) -> SavedAdapter:
+def read_saved_adapter(folder: Path, config_of: Callable[[str], "QuICConfig"]) -> SavedAdapter:
     """Read the adapter file in a folder, and refuse one that its configuration cannot have written.
 
     The parameters of a layer have shape (number of different blocks, n(n-1)/2), n > max(orders). Of a
@@ -76,7 +78,7 @@ def read_saved_adapter(
 
     Args:
         folder: a folder that may hold an adapter file.
-        orders, n_blocks, block_size, block_share: as in :class:`~adapters.config.QuICConfig`.
+        config_of: the configuration of a module, by its name in the model without adapters.
 
     Returns:
         the shapes of the tensors, or None for them if there is no file.
@@ -93,22 +95,28 @@ def read_saved_adapter(
     shapes, parameters = (_read_safetensors if file.suffix == ".safetensors" else _read_pickle)(file)
     if not parameters:
         raise ValueError(f"a QuIC adapter file must hold tensors named quic_parameters, got none in {file}")
-    rows = None if block_size is not None and not block_share else 1 if block_share else n_blocks or 1
-    columns = None if block_size is None else plan_blocks(block_size, orders).n_parameters
     for name, tensor in parameters.items():
-        shape = tuple(tensor.shape)
-        fits = len(shape) == 2 and rows in (None, shape[0])
-        if not fits or (columns != shape[1] if columns is not None else _wires(shape[1]) <= max(orders)):
-            raise ValueError(
-                f"parameters must have shape ({'blocks' if rows is None else rows}, "
-                f"{f'n(n-1)/2 with n > {max(orders)}' if columns is None else columns}) for orders={tuple(orders)}, "
-                f"{n_blocks=}, {block_size=}, {block_share=}, got {shape} for {name} in {file}"
-            )
+        module = name.removeprefix("base_model.model.").partition(".quic_")[0]
+        _check_parameters(tuple(tensor.shape), config_of(module), f"{name} in {file}")
         if not tensor.is_floating_point():
             raise ValueError(f"parameters must be floating-point numbers, got {tensor.dtype} for {name} in {file}")
         if not tensor.isfinite().all():
             raise ValueError(f"parameters must be finite, got NaN or infinity for {name} in {file}")
     return SavedAdapter(folder, shapes)
+
+
+def _check_parameters(shape: tuple[int, ...], config: "QuICConfig", place: str) -> None:
+    """Refuse parameters of one module that its configuration cannot have."""
+    orders, n_blocks, block_size, block_share = config.orders, config.n_blocks, config.block_size, config.block_share
+    rows = None if block_size is not None and not block_share else 1 if block_share else n_blocks or 1
+    columns = None if block_size is None else plan_blocks(block_size, orders).n_parameters
+    fits = len(shape) == 2 and rows in (None, shape[0])
+    if not fits or (columns != shape[1] if columns is not None else _wires(shape[1]) <= max(orders)):
+        raise ValueError(
+            f"parameters must have shape ({'blocks' if rows is None else rows}, "
+            f"{f'n(n-1)/2 with n > {max(orders)}' if columns is None else columns}) for {orders=}, "
+            f"{n_blocks=}, {block_size=}, {block_share=}, got {shape} for {place}"
+        )
 
 
 def _read_safetensors(file: Path) -> tuple[_Shapes, Mapping[str, Tensor]]:

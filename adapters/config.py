@@ -1,7 +1,6 @@
 """QuICConfig: what a user chooses about a QuIC adapter, checked when it is written down or read back."""
 
-import re
-from collections.abc import Collection
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -9,14 +8,17 @@ from typing import Any, Literal, get_args
 import peft
 from peft import PeftConfig, PeftType
 from peft.tuners.tuners_utils import BaseTuner
+from peft.utils.other import get_pattern_key
 
 from .checkpoint import SavedAdapter, read_saved_adapter
+from .config_checks import check_count, check_names, check_pattern, check_patterns, check_version
 from .plan import check_block_choice, check_orders
 
-__all__ = ["CONFIG_VERSION", "ParameterMap", "QuICConfig", "Side"]
+__all__ = ["CONFIG_VERSIONS", "ParameterMap", "QuICConfig", "Side"]
 
-CONFIG_VERSION = 1
-"""The version of the saved configuration that this release reads and writes."""
+CONFIG_VERSIONS = (1, 2)
+"""The versions of the saved configuration that this release reads. It writes the oldest one that says it all, so that
+a release that knows only that one can load what it can serve, and refuses the rest."""
 
 ParameterMap = Literal["cayley", "exponential", "rbs"]
 Side = Literal["out", "in"]
@@ -42,6 +44,9 @@ class QuICConfig(PeftConfig):
         n_blocks: N, the number of blocks; one by default.
         block_size: b, the number of features of a block, N = d // b; not together with `n_blocks`.
         block_share: whether the blocks of a layer share one A.
+        n_blocks_pattern: other numbers of blocks, by ends of module names or regular expressions for them; instead of
+            `n_blocks` and `block_size`. The first key that matches counts, as in the patterns of PEFT.
+        orders_pattern: other orders, in the same way.
         parameter_map: from numbers to A: "cayley", "exponential", or "rbs", whose numbers are the angles (in
             radians, from the swap-network start) of a brickwork circuit of RBS gates.
         side: which features of the layer are rotated.
@@ -52,7 +57,7 @@ class QuICConfig(PeftConfig):
         layers_to_transform: indices of the layers to adapt, where `target_modules` is a list.
         layers_pattern: name of the list of layers, where `layers_to_transform` is given.
         modules_to_save: modules that are trained in full and saved with the adapter.
-        config_version: the version of this configuration's meaning; leave it.
+        config_version: the version of this configuration's meaning; leave it, it is found from the other values.
 
     Raises:
         TypeError, ValueError: a value is not allowed; the message says the rule and the value.
@@ -88,6 +93,14 @@ class QuICConfig(PeftConfig):
         default=False,
         metadata={"help": "Whether the blocks of a layer share one rotation."},
     )
+    n_blocks_pattern: dict[str, int] = field(
+        default_factory=dict,
+        metadata={"help": "Other numbers of blocks, by ends of module names: {'value': 4}; instead of block_size."},
+    )
+    orders_pattern: dict[str, tuple[int, ...]] = field(
+        default_factory=dict,
+        metadata={"help": "Other orders, by ends of module names: {'value': (2,)}."},
+    )
     parameter_map: ParameterMap = field(
         default="cayley",
         metadata={"help": "From trained numbers to a rotation: 'cayley', 'exponential' or 'rbs' (angles)."},
@@ -121,7 +134,7 @@ class QuICConfig(PeftConfig):
         metadata={"help": "Modules that are trained in full and saved with the adapter."},
     )
     config_version: int = field(
-        default=CONFIG_VERSION,
+        default=CONFIG_VERSIONS[0],
         metadata={"help": "Version of this configuration's meaning; leave it."},
     )
 
@@ -138,7 +151,7 @@ class QuICConfig(PeftConfig):
         Raises:
             TypeError, ValueError: a value is not allowed; the message says the rule and the value.
         """
-        _check_version(self.config_version)
+        check_version(self.config_version, CONFIG_VERSIONS)
         self.orders = check_orders(self.orders)
         check_block_choice(self.n_blocks, self.block_size)
         for name, choices in (("parameter_map", ParameterMap), ("side", Side), ("bias", _Bias)):
@@ -154,15 +167,24 @@ class QuICConfig(PeftConfig):
             raise ValueError(
                 f"bias={self.bias!r} needs PEFT 0.21, which saves trained biases, got {peft.__version__}"
             )
+        self._check_patterns()
         self._check_modules()
         self._check_layers()
+        self.config_version = 2 if self.n_blocks_pattern or self.orders_pattern else 1
+
+    def _check_patterns(self) -> None:
+        for name in ("n_blocks_pattern", "orders_pattern"):
+            check_patterns(name, getattr(self, name))
+        for key, count in self.n_blocks_pattern.items():
+            check_count(f"n_blocks_pattern[{key!r}]", count)
+        self.orders_pattern = {key: _check_orders_of(key, orders) for key, orders in self.orders_pattern.items()}
 
     def _check_modules(self) -> None:
         for name in ("target_modules", "exclude_modules"):
             value = getattr(self, name)
-            _check_names(name, value, (list, tuple, set), "a list of names or one regular expression")
+            check_names(name, value, (list, tuple, set), "a list of names or one regular expression")
             if isinstance(value, str):
-                _check_pattern(name, value)
+                check_pattern(name, value)
             elif value is not None:
                 # PEFT matches names against sets, and writes them to disk as lists.
                 setattr(self, name, set(value))
@@ -170,7 +192,7 @@ class QuICConfig(PeftConfig):
             raise ValueError("target_modules must name at least one module (None takes the default), got none")
         if isinstance(self.modules_to_save, str):
             raise TypeError(f"modules_to_save must be a list of names, got {self.modules_to_save!r}")
-        _check_names("modules_to_save", self.modules_to_save, (list,), "a list of names")  # PEFT extends it
+        check_names("modules_to_save", self.modules_to_save, (list,), "a list of names")  # PEFT extends it
 
     def _check_layers(self) -> None:
         layers = [self.layers_to_transform] if isinstance(self.layers_to_transform, int) else self.layers_to_transform
@@ -189,17 +211,35 @@ class QuICConfig(PeftConfig):
                     "layers_to_transform needs target_modules as a list; a regular expression selects the layers "
                     f"itself, got target_modules={self.target_modules!r}"
                 )
-        _check_names("layers_pattern", self.layers_pattern, (list, tuple), "a name or a list of names")
+        check_names("layers_pattern", self.layers_pattern, (list, tuple), "a name or a list of names")
         if self.layers_pattern and layers is None:
             raise ValueError(
                 f"layers_pattern needs layers_to_transform too, got layers_pattern={self.layers_pattern!r}"
             )
 
+    def for_module(self, module: str) -> "QuICConfig":
+        """The configuration of one module, with the values that the patterns give it.
+
+        Args:
+            module: its name in the model without adapters.
+
+        Returns:
+            this configuration, or a copy without patterns.
+        """
+        if not self.n_blocks_pattern and not self.orders_pattern:
+            return self
+        values: dict[str, Any] = {"n_blocks_pattern": {}, "orders_pattern": {}}
+        if (key := get_pattern_key(self.n_blocks_pattern.keys(), module)) in self.n_blocks_pattern:
+            values |= {"n_blocks": self.n_blocks_pattern[key], "block_size": None}
+        if (key := get_pattern_key(self.orders_pattern.keys(), module)) in self.orders_pattern:
+            values["orders"] = self.orders_pattern[key]
+        return dataclasses.replace(self, **values)
+
     @classmethod
     def check_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
         """Refuse another config version, or none, before PEFT drops the fields it does not know."""
         if kwargs.get("peft_type") == PeftType["QUIC"]:
-            _check_version(kwargs.get("config_version"))
+            check_version(kwargs.get("config_version"), CONFIG_VERSIONS)
         return kwargs
 
     @classmethod
@@ -248,36 +288,14 @@ class QuICConfig(PeftConfig):
         config = super().from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
         folder = Path(pretrained_model_name_or_path, subfolder or "")
         if isinstance(config, cls) and folder.is_dir():
-            saved = read_saved_adapter(folder, config.orders, config.n_blocks, config.block_size, config.block_share)
+            saved = read_saved_adapter(folder, config.for_module)
             # PEFT passes its own option on: it will leave tensors of other shapes out.
             config.saved = None if kwargs.get("ignore_mismatched_sizes") else saved
         return config
 
 
-def _check_version(version: Any) -> None:
-    if type(version) is not int or version != CONFIG_VERSION:
-        found = "no version" if version is None else repr(version)
-        raise ValueError(
-            f"this release of qicircuits reads config_version={CONFIG_VERSION}, got {found}: "
-            "load the adapter with the release that wrote it"
-        )
-
-
-def _check_names(field: str, value: Any, containers: tuple[type[Collection[Any]], ...], rule: str) -> None:
-    """Refuse what is neither None, nor a string, nor a container of strings, and empty strings."""
-    names: Any = [value] if isinstance(value, str) else value
-    if names is None:
-        return
-    if not isinstance(names, containers) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{field} must be {rule}, got {value!r}")
-    if "" in names:
-        raise ValueError(f"{field} must be {rule}, none of them empty, got {value!r}")
-
-
-def _check_pattern(field: str, pattern: str) -> None:
+def _check_orders_of(key: str, orders: Any) -> tuple[int, ...]:
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"{field} must be a regular expression if it is a string, got {pattern!r}: {error}"
-        ) from None
+        return check_orders(orders)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"orders_pattern[{key!r}]: {error}") from None

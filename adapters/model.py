@@ -77,13 +77,14 @@ class QuICModel(BaseTuner):
         current_key: str,
         **kwargs: Any,
     ) -> None:
+        own = config.for_module(current_key)
         try:
             if isinstance(target, QuICLayer):
                 layer = target
-                layer.update_layer(adapter_name, config)
+                layer.update_layer(adapter_name, own)
             else:
                 _check_is_called(parent)
-                layer = face_of(target)(target, adapter_name, config)
+                layer = face_of(target)(target, adapter_name, own)
             if config.saved is not None:
                 _check_shape(layer, adapter_name, config.saved.shape_of(current_key))
         except (TypeError, ValueError) as error:

@@ -61,22 +61,24 @@ def saved_blocks(folder: Path) -> list[BlockGroup]:
             their number depends on the layers, which are not in the folder.
     """
     config = saved_config(folder)
-    if config.block_share and config.block_size is not None:
-        raise ValueError(
-            "the number of blocks that share one rotation of block_size features depends on the layers: estimate the "
-            f"model's configuration instead, got block_size={config.block_size} in {folder}"
-        )
     assert config.saved is not None
     assert config.saved.shapes is not None
-    shapes: dict[tuple[int, int], list[str]] = defaultdict(list)
+    groups: dict[tuple[tuple[int, ...], int, int], list[str]] = defaultdict(list)
     for tensor, shape in config.saved.shapes.items():
-        module, found, _ = tensor.partition(".quic_parameters")
-        if found:  # biases and modules that are trained in full are saved beside them
-            rows, numbers = shape
-            shapes[(config.n_blocks or 1) if config.block_share else rows, numbers].append(module)
+        module, found, _ = tensor.removeprefix("base_model.model.").partition(".quic_parameters")
+        if not found:  # biases and modules that are trained in full are saved beside them
+            continue
+        own = config.for_module(module)
+        if own.block_share and own.block_size is not None:
+            raise ValueError(
+                "the number of blocks that share one rotation of block_size features depends on the layers: estimate "
+                f"the model's configuration instead, got block_size={own.block_size} in {folder}"
+            )
+        rows, numbers = shape
+        groups[own.orders, _wires(numbers), (own.n_blocks or 1) if own.block_share else rows].append(module)
     return [
-        BlockGroup(brickwork(_wires(numbers)), config.orders, len(names) * blocks, _label(names))
-        for (blocks, numbers), names in shapes.items()
+        BlockGroup(brickwork(n), orders, len(names) * blocks, _label(names))
+        for (orders, n, blocks), names in groups.items()
     ]
 
 

@@ -53,8 +53,10 @@ def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
         module, found, _ = name.partition(".quic_parameters")
         if not found:  # biases and modules that are trained in full are saved beside them
             continue
+        module = module.removeprefix("base_model.model.")
+        orders = config.for_module(module).orders
         rows, numbers = parameters.shape
         n = (1 + math.isqrt(1 + 8 * numbers)) // 2
-        block_size = sum(math.comb(n, order) for order in config.orders)
-        plan = plan_blocks(rows * block_size, config.orders, block_size=block_size)
-        yield module.removeprefix("base_model.model."), Rotation(plan, config.parameter_map), parameters
+        block_size = sum(math.comb(n, order) for order in orders)
+        plan = plan_blocks(rows * block_size, orders, block_size=block_size)
+        yield module, Rotation(plan, config.parameter_map), parameters

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils.other import get_pattern_key
 from torch import nn
 
 from .config import QuICConfig
@@ -25,7 +26,7 @@ def check_targets(config: QuICConfig, model: nn.Module, defaults: Collection[str
 
     Raises:
         ValueError: an entry of `target_modules` or `modules_to_save` matches no module, or an index in
-            `layers_to_transform` no target; the message names them.
+            `layers_to_transform` or a key of a pattern no target; the message names them.
     """
     modules = [name for name, _ in model.named_modules()]
     targets = set() if isinstance(config.target_modules, str) else set(config.target_modules or ()) - set(defaults)
@@ -40,6 +41,11 @@ def check_targets(config: QuICConfig, model: nn.Module, defaults: Collection[str
             if not _reaches(config, layer, modules)
         ],
     }
+    adapted = [name for name in modules if check_target_module_exists(config, name)]
+    for pattern in ("n_blocks_pattern", "orders_pattern"):
+        unmatched[pattern] = [
+            key for key in getattr(config, pattern) if all(get_pattern_key([key], name) != key for name in adapted)
+        ]
     for field, entries in unmatched.items():
         if entries:
             raise ValueError(f"every entry of {field} must match a module of the model, got {sorted(entries)}")

@@ -55,9 +55,17 @@ WEIGHTS = "adapter_model.safetensors"
         (TypeError, "layers_pattern must be a name or a list of names, got 3", {"layers_pattern": 3}),
         (ValueError, "layers_to_transform needs", {"target_modules": "q|v", "layers_to_transform": [0]}),
         (ValueError, "layers_pattern needs", {"target_modules": ["q"], "layers_pattern": "h"}),
-        (ValueError, "reads config_version=1, got 2", {"config_version": 2}),
-        (ValueError, "reads config_version=1, got True", {"config_version": True}),
-        (ValueError, r"reads config_version=1, got 1\.0", {"config_version": 1.0}),
+        (ValueError, "reads config_version=1 or 2, got 3", {"config_version": 3}),
+        (ValueError, "reads config_version=1 or 2, got True", {"config_version": True}),
+        (ValueError, r"reads config_version=1 or 2, got 1\.0", {"config_version": 1.0}),
+        (TypeError, r"n_blocks_pattern must be a dictionary .*got \['q'\]", {"n_blocks_pattern": ["q"]}),
+        (TypeError, "orders_pattern must be a dictionary .*got {1: ", {"orders_pattern": {1: (1,)}}),
+        (ValueError, "orders_pattern must have .*got an empty one", {"orders_pattern": {"": (1,)}}),
+        (ValueError, "a key of n_blocks_pattern must be a regular .*got '\\['", {"n_blocks_pattern": {"[": 1}}),
+        (ValueError, "n_blocks_pattern..q.. must be at least 1, got", {"n_blocks_pattern": {"q": 0}}),
+        (TypeError, "n_blocks_pattern..q.. must be an integer, got '2'", {"n_blocks_pattern": {"q": "2"}}),
+        (ValueError, "orders_pattern..q..: orders must be distinct", {"orders_pattern": {"q": [2, 2]}}),
+        (TypeError, "orders_pattern..q..: orders must be a sequence", {"orders_pattern": {"q": 2}}),
         (ValueError, "Invalid task type", {"task_type": "SEQ"}),
     ],
 )
@@ -81,6 +89,8 @@ def test_trained_biases_need_a_peft_that_saves_them(monkeypatch):
     side=st.sampled_from(["out", "in"]),
     module_dropout=st.floats(0, 0.99),
     bias=st.sampled_from(["none", "all", "quic_only"]),
+    orders_pattern=st.dictionaries(st.text("qkv", min_size=1), st.just((2, 1))),
+    n_blocks_pattern=st.dictionaries(st.text("qkv", min_size=1), st.integers(1, 9)),
     target_modules=st.none() | st.just("all-linear") | st.lists(st.text("qkv.", min_size=1), min_size=1),
 )
 def test_config_survives_its_folder(tmp_path_factory, blocks, **values):
@@ -178,8 +188,8 @@ def test_what_lies_beside_it_is_not_part_of_a_configuration(tmp_path):
 def test_another_version_is_refused_before_its_unknown_fields(tmp_path):
     QuICConfig().save_pretrained(str(tmp_path))
     path = tmp_path / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "config_version": 2, "twist": 3}))
-    with pytest.raises(ValueError, match="reads config_version=1, got 2: load the adapter with the release"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "config_version": 3, "twist": 3}))
+    with pytest.raises(ValueError, match="reads config_version=1 or 2, got 3: load the adapter with the release"):
         QuICConfig.from_pretrained(str(tmp_path))
 
 
@@ -189,7 +199,7 @@ def test_a_saved_configuration_without_version_is_refused(tmp_path):
     values = json.loads(path.read_text())
     del values["config_version"]
     path.write_text(json.dumps(values))
-    with pytest.raises(ValueError, match="reads config_version=1, got no version"):
+    with pytest.raises(ValueError, match="reads config_version=1 or 2, got no version"):
         QuICConfig.from_pretrained(str(tmp_path))
 
 

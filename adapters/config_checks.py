@@ -1,0 +1,86 @@
+"""The rules for single values of a configuration: each refuses a wrong one by its field's name."""
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+__all__ = ["check_count", "check_names", "check_pattern", "check_patterns", "check_version"]
+
+
+def check_version(version: Any, known: Collection[int]) -> None:
+    """Refuse a configuration of another release.
+
+    Args:
+        version: what the configuration says, or None if nothing.
+        known: the versions that this release reads.
+
+    Raises:
+        ValueError: the version is not one of them.
+    """
+    if type(version) is not int or version not in known:
+        found = "no version" if version is None else repr(version)
+        raise ValueError(
+            f"this release of qicircuits reads config_version={' or '.join(map(str, known))}, got {found}: "
+            "load the adapter with the release that wrote it"
+        )
+
+
+def check_count(field: str, value: Any) -> None:
+    """Refuse what is not an integer of at least 1.
+
+    Raises:
+        TypeError: it is not an integer.
+        ValueError: it is not positive.
+    """
+    if type(value) is not int:
+        raise TypeError(f"{field} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{field} must be at least 1, got {field}={value}")
+
+
+def check_names(field: str, value: Any, containers: tuple[type[Collection[Any]], ...], rule: str) -> None:
+    """Refuse what is neither None, nor a string, nor a container of strings, and empty strings.
+
+    Raises:
+        TypeError, ValueError: `value` is not what `rule` says.
+    """
+    names: Any = [value] if isinstance(value, str) else value
+    if names is None:
+        return
+    if not isinstance(names, containers) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{field} must be {rule}, got {value!r}")
+    if "" in names:
+        raise ValueError(f"{field} must be {rule}, none of them empty, got {value!r}")
+
+
+def check_pattern(field: str, pattern: str) -> None:
+    """Refuse a string that is no regular expression.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"{field} must be a regular expression if it is a string, got {pattern!r}: {error}"
+        ) from None
+
+
+def check_patterns(field: str, patterns: Any) -> None:
+    """Refuse what does not say something of modules by the ends of their names.
+
+    Args:
+        field: the field's name.
+        patterns: a mapping from endings of module names, or regular expressions for them, to values.
+
+    Raises:
+        TypeError: it is not a dictionary with strings as keys.
+        ValueError: a key is empty, or no regular expression.
+    """
+    if not isinstance(patterns, dict) or not all(isinstance(key, str) for key in patterns):
+        raise TypeError(f"{field} must be a dictionary from endings of module names to values, got {patterns!r}")
+    for key in patterns:
+        if not key:
+            raise ValueError(f"{field} must have the endings of module names as keys, got an empty one")
+        check_pattern(f"a key of {field}", key)
