@@ -1,6 +1,7 @@
 """QuICLayer: a frozen layer whose input or output features are rotated, with PEFT's life cycle of adapters."""
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -12,11 +13,9 @@ from .config import ParameterMap, QuICConfig, Side
 from .maps import LayerRotations
 from .plan import BlockPlan, plan_blocks
 from .rotation import Rotation
+from .rows import LentRotations, RowGroup, rotate_rows
 
 __all__ = ["QuICLayer"]
-
-_Route = list[tuple[str, Tensor | None]]
-"""The adapters of one call, in order, each with the rows of the batch it serves (None: all of them)."""
 
 
 class QuICLayer(nn.Module, BaseTunerLayer):
@@ -41,6 +40,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
 
     adapter_layer_names = ("quic_parameters",)
     other_param_names = ("quic_rotation", "quic_matrices", "quic_side", "quic_dropout")
+    lent: LentRotations | None = None
 
     feature_dim: ClassVar[int] = -1
     """The dimension of inputs and outputs that holds the features."""
@@ -164,22 +164,35 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             if self.merged:
                 self.unmerge()
             return self.base_layer(x, *args, **kwargs)
-        route = self._route(x, adapter_names)
+        if adapter_names is not None:
+            return self._forward_rows(x, adapter_names, *args, **kwargs)
         if self.merged:
             return self.base_layer(x, *args, **kwargs)
-        for name, rows in reversed(route):
+        names = [name for name in self.active_adapters if name in self.quic_parameters]
+        for name in reversed(names):
             if self.quic_side[name] == "in":
-                x = self._rotate(x, name, rows, None)
+                x = self._rotate(x, name, None)
         out: Tensor = self.base_layer(x, *args, **kwargs)
         bias = getattr(self.get_base_layer(), "bias", None)
-        for name, rows in route:
+        for name in names:
             if self.quic_side[name] == "out":
-                out = self._rotate(out, name, rows, bias)
+                out = self._rotate(out, name, bias)
         return out
 
-    def _route(self, x: Tensor, adapter_names: Sequence[str] | None) -> _Route:
-        if adapter_names is None:
-            return [(name, None) for name in self.active_adapters if name in self.quic_parameters]
+    def _forward_rows(self, x: Tensor, adapter_names: Sequence[str], *args: Any, **kwargs: Any) -> Tensor:
+        """One adapter a row of the batch: a call for all of them that have the same plan, side and map."""
+        groups = self._groups(x, adapter_names)
+        for group in groups:
+            if group.side == "in":
+                x = self._rotate_rows(x, group, None)
+        out: Tensor = self.base_layer(x, *args, **kwargs)
+        bias = getattr(self.get_base_layer(), "bias", None)
+        for group in groups:
+            if group.side == "out":
+                out = self._rotate_rows(out, group, bias)
+        return out
+
+    def _groups(self, x: Tensor, adapter_names: Sequence[str]) -> list[RowGroup]:
         if self.merged:
             raise ValueError(
                 f"adapter_names needs unmerged adapters, got merged {self.merged_adapters}: call unmerge_adapter()"
@@ -188,26 +201,39 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             raise ValueError(
                 f"adapter_names needs one name a row of the batch, got {len(adapter_names)} names for {len(x)} rows"
             )
-        rows_of = {name: [row for row, other in enumerate(adapter_names) if other == name] for name in adapter_names}
-        return [
-            (name, torch.tensor(rows, device=x.device))
-            for name, rows in rows_of.items()
-            if name in self.quic_parameters  # not "__base__", nor an adapter of other layers only
-        ]
+        groups = []
+        if self.lent is not None:
+            owners = [self.lent.places.get(name, -1) for name in adapter_names]
+            side, rotation = self.quic_side[self.lent.host], self.quic_rotation[self.lent.host]
+            groups.append(RowGroup(side, rotation, self.lent.matrices, owners))
+        kinds = defaultdict(list)
+        for name in dict.fromkeys(adapter_names):
+            if name in self.quic_parameters:  # not "__base__", nor an adapter of other layers only
+                kinds[self.quic_side[name], self.quic_rotation[name]].append(name)
+        for (side, rotation), names in kinds.items():
+            matrices = torch.stack([self.matrices(name) for name in names])
+            places = {name: index for index, name in enumerate(names)}
+            groups.append(RowGroup(side, rotation, matrices, [places.get(name, -1) for name in adapter_names]))
+        return groups
 
-    def _rotate(self, x: Tensor, name: str, rows: Tensor | None, bias: Tensor | None) -> Tensor:
-        """R (x - bias) + bias on the feature dimension of x, or of the given rows of x."""
-        served = x if rows is None else x.index_select(0, rows)
-        rotated = self.quic_rotation[name].rotate(self.matrices(name), served.movedim(self.feature_dim, -1), bias)
-        rotated = rotated.movedim(-1, self.feature_dim)
-        if rotated.stride() != served.stride():
-            # In memory as it came: convolutions choose their kernel, hence their rounding, by the strides.
-            rotated = torch.empty_like(served).copy_(rotated)
+    def _rotate(self, x: Tensor, name: str, bias: Tensor | None) -> Tensor:
+        """R (x - bias) + bias on the feature dimension of x."""
+        features_last = x.movedim(self.feature_dim, -1)
+        rotated = self._as_it_came(self.quic_rotation[name].rotate(self.matrices(name), features_last, bias), x)
         if self.training and self.quic_dropout[name]:
             # Chosen by value, not by a branch, which would break the graph of torch.compile.
             skip = torch.rand((), device=x.device) < self.quic_dropout[name]
-            rotated = torch.where(skip, served, rotated)
-        return rotated if rows is None else x.index_copy(0, rows, rotated)
+            rotated = torch.where(skip, x, rotated)
+        return rotated
+
+    def _rotate_rows(self, x: Tensor, group: RowGroup, bias: Tensor | None) -> Tensor:
+        features_last = x.movedim(self.feature_dim, -1)
+        return self._as_it_came(rotate_rows(group, features_last, bias), x)
+
+    def _as_it_came(self, rotated: Tensor, x: Tensor) -> Tensor:
+        """Laid out as x is: convolutions choose their kernel, hence their rounding, by the strides."""
+        rotated = rotated.movedim(-1, self.feature_dim)
+        return rotated if rotated.stride() == x.stride() else torch.empty_like(x).copy_(rotated)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Put the rotations into the base weight: computed in at least float32, rounded once.

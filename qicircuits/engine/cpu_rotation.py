@@ -15,7 +15,7 @@ from .cpu_tangents import added_tangent, tangent_rows, tangent_sector
 from .cpu_tiles import Flat, flat_rows, in_chunks, lanes, scratch, tile_width
 from .cpu_windows import Windows, factor_windows, rotate_windows, window_rows
 
-__all__ = ["rotate_sectors", "rotate_sectors_backward"]
+__all__ = ["SectorKernels", "rotate_sectors", "rotate_sectors_backward"]
 
 
 @torch.library.custom_op("qicircuits::rotate_sectors", mutates_args=(), device_types="cpu")
@@ -48,7 +48,7 @@ def rotate_sectors(
         y, shape and dtype of x, contiguous; computed in the dtype of `matrices`, and rounded once.
     """
     out = torch.empty(x.shape, dtype=matrices.dtype)
-    layer = _Layer(matrices, bias, sectors, n_blocks, block_size, x.shape)
+    layer = SectorKernels(matrices, bias, sectors, n_blocks, block_size, x.shape)
     layer.rotate(flat_rows(x.to(matrices.dtype)), out.view(-1).numpy())
     return out.to(x.dtype)
 
@@ -65,7 +65,7 @@ def rotate_sectors_backward(
 ) -> tuple[Tensor, Tensor]:
     """The gradients of x, in its dtype, and of A, in its own."""
     grad_x = torch.empty(out.shape, dtype=matrices.dtype)
-    layer = _Layer(matrices, bias, sectors, n_blocks, block_size, out.shape)
+    layer = SectorKernels(matrices, bias, sectors, n_blocks, block_size, out.shape)
     adjoint, state = flat_rows(grad.to(matrices.dtype)), flat_rows(out.to(matrices.dtype))
     m = torch.from_numpy(layer.unrotate(adjoint, state, grad_x.view(-1).numpy()))
     return grad_x.to(out.dtype), (m @ matrices.double()).to(matrices.dtype)
@@ -111,7 +111,7 @@ _Vectors = tuple[Flat, int, int]
 _TOKENS_IN_PART = 256
 
 
-class _Layer:
+class SectorKernels:
     """One application of the kernels: where the sectors lie, and the matrices as the kernels want them."""
 
     def __init__(
@@ -143,7 +143,7 @@ class _Layer:
 
     def rotate(self, x: _Vectors, y: Flat) -> None:
         """y = R (x - bias) + bias."""
-        a, windows = self._padded(self.matrices), self._windows(self.matrices)
+        a, windows = self.padded(self.matrices), self._windows(self.matrices)
 
         def work(first: int, last: int) -> None:
             tokens = first, last
@@ -151,7 +151,7 @@ class _Layer:
             if self.has_products:
                 rotate_blocks(
                     *(*x, y, self.features, *tokens, self.turned, self.block_size, self.single, self.pair, self.bias),
-                    *(a, self.n, self.size, *self._tiles(2)),
+                    *(a, self.n, self.size, *self.tiles(2)),
                 )
             self._rotate_windows(x, y, tokens, windows, self.has_bias)
 
@@ -159,7 +159,7 @@ class _Layer:
 
     def unrotate(self, grad: _Vectors, y: _Vectors, grad_x: Flat) -> NDArray[np.float64]:
         """grad_x = R^T grad; returns M of every A, shape of `matrices`."""
-        inverse, windows = self._padded(self.matrices.mT), self._windows(self.matrices.mT)
+        inverse, windows = self.padded(self.matrices.mT), self._windows(self.matrices.mT)
 
         def work(first: int, last: int) -> Flat:
             tokens = first, last
@@ -170,7 +170,7 @@ class _Layer:
                 unrotate_blocks(
                     *(*grad, *y, grad_x, self.features, *tokens, self.is_identity, self.block_size),
                     *(self.single, self.pair, self.bias, inverse, self.n, self.size),
-                    *(*self._tiles(3), lane_sums, sums),
+                    *(*self.tiles(3), lane_sums, sums),
                 )
             self._add_tangents(grad, y, tokens, sums)
             self._rotate_windows(grad, grad_x, tokens, windows, has_bias=False)
@@ -179,7 +179,8 @@ class _Layer:
         sums = np.sum(in_chunks(work, self.tokens, self.width), axis=0)
         return sums.reshape(-1, self.size, self.size)[:, : self.n, : self.n]
 
-    def _padded(self, matrices: Tensor) -> Flat:
+    def padded(self, matrices: Tensor) -> Flat:
+        """Matrices with zeros around them, to size times size, a row each."""
         padded = matrices.new_zeros(len(matrices), self.size, self.size)
         padded[:, : self.n, : self.n] = matrices
         return padded.flatten(1).numpy()
@@ -197,7 +198,7 @@ class _Layer:
     def _scratch(self, count: int) -> Flat:
         return scratch(count, self.bias)
 
-    def _tiles(self, tensors: int) -> list[Flat]:
+    def tiles(self, tensors: int) -> list[Flat]:
         """A tile of a sector, and tensors: of order 2, or for order 1 alone tiles of the widest kind."""
         if self.pair < 0:
             return [self._scratch(self.size * self.width) for _ in range(tensors + 1)]

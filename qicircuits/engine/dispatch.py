@@ -18,6 +18,7 @@ try:
     from .cpu_gates import sweep_tokens
     from .cpu_givens import brickwork_turns
     from .cpu_rotation import rotate_sectors
+    from .cpu_rows import rotate_runs
     from .cpu_states import sweep_phased_states, sweep_states
 except ModuleNotFoundError as error:  # the torch engine needs no numba
     if error.name not in ("numba", "llvmlite"):
@@ -39,9 +40,11 @@ __all__ = [
     "prefers_rotation",
     "rotate",
     "rotate_blocks",
+    "rotate_rows",
     "rotates",
     "rotates_blocks",
     "rotates_by_gates",
+    "rotates_rows",
     "sweep",
     "sweep_engine",
     "weight_one_matrix",
@@ -202,6 +205,30 @@ def rotate_blocks(
     flat = [number for sector in sectors for number in sector]
     rows = x.reshape(-1, x.shape[-1])
     return rotate_sectors(rows, matrices, bias, flat, n_blocks, block_size).reshape(x.shape)
+
+
+def rotates_rows(device: torch.device, n: int, orders: Sequence[int]) -> bool:
+    """Whether `rotate_rows` serves rotations; else rows can be laid out as more blocks for `rotate_blocks`."""
+    return _HAS_KERNELS and device.type == "cpu" and rotates_blocks(device, n, orders)
+
+
+def rotate_rows(
+    x: Tensor,
+    matrices: Tensor,
+    owners: Sequence[int],
+    bias: Tensor | None,
+    sectors: Sequence[tuple[int, int, int]],
+    n_blocks: int,
+    block_size: int,
+) -> Tensor:
+    """`engine.cpu_rows.rotate_runs` on x (rows, ..., features), each row with the matrices of its owner, or -1."""
+    changes = [row for row in range(1, len(owners)) if owners[row] != owners[row - 1]]
+    tokens = math.prod(x.shape[1:-1])
+    stops = [row * tokens for row in (*changes, len(owners))]
+    runs = [owners[row] for row in (0, *changes)]
+    flat = [number for sector in sectors for number in sector]
+    rows = x.reshape(-1, x.shape[-1])
+    return rotate_runs(rows, matrices, bias, stops, runs, flat, n_blocks, block_size).reshape(x.shape)
 
 
 def builds_rotations(device: torch.device, parameter_map: str, n: int) -> bool:
