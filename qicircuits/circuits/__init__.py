@@ -11,6 +11,7 @@ from .noise import Noise, weight_kept
 from .qasm import to_openqasm
 from .sectors import weight_block
 from .templates import orthogonal_layer
+from .train import trainable_layer
 
 __all__ = [
     "FBS",
@@ -30,6 +31,7 @@ __all__ = [
     "subspace_loader",
     "to_native",
     "to_openqasm",
+    "trainable_layer",
     "unary_loader",
     "weight_block",
     "weight_kept",

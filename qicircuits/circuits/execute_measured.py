@@ -11,6 +11,7 @@ from ..layouts import Layout
 from ..memory import require_memory
 from ..subsets import check_integer, subset_integers
 from .execute import unit_vectors
+from .interference import interfere
 from .loaders import subspace_loader
 from .noise import Noise
 from .templates import orthogonal_layer
@@ -145,7 +146,8 @@ class _Machine:
         """Fractions of the outcomes of loader and layer, shape (batch, D)."""
 
         def circuit() -> qml.measurements.ProbabilityMP:
-            self._rotated()
+            subspace_loader(self.x, self.order, self.wires)
+            orthogonal_layer(self.angles, self.layout, gate=self.gate)
             return qml.probs(wires=self.wires)
 
         return self._sector(circuit, shots)[:, 0]
@@ -153,28 +155,12 @@ class _Machine:
     def interfere(self, shots: int | None) -> Floats:
         """Fractions of the outcomes with the last wire 0 and 1 after y has met u, shape (batch, 2, D)."""
         last = self.layout.n
-        uniform = np.ones(self.x.shape[1])
 
         def circuit() -> qml.measurements.ProbabilityMP:
-            qml.Hadamard(last)
-            self._switch()  # with the X of the loader, |1> keeps |0...0>, and |0> has |1^k 0...0> to load from
-            self._rotated()
-            # |0>: the inverse of the loader and the loader undo each other; |1>: |1^k 0...0>, |0...0>, u.
-            qml.adjoint(subspace_loader(uniform, self.order, self.wires))
-            self._switch()
-            subspace_loader(uniform, self.order, self.wires)
-            qml.Hadamard(last)
+            interfere(self.x, self.angles, self.layout, (self.order,), self.gate)
             return qml.probs(wires=[last, *self.wires])
 
         return self._sector(circuit, shots)
-
-    def _rotated(self) -> None:
-        subspace_loader(self.x, self.order, self.wires)
-        orthogonal_layer(self.angles, self.layout, gate=self.gate)
-
-    def _switch(self) -> None:
-        for wire in range(self.order):
-            qml.CNOT([self.layout.n, wire])
 
     def _sector(self, circuit: object, shots: int | None) -> Floats:
         node = qml.QNode(circuit, self.device, shots=shots)
