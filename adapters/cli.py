@@ -14,6 +14,7 @@ from rich.console import Console
 from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
 
 from .circuit_summary import LAYOUTS, summarise_block, summarise_layout
+from .cli_finetune import finetune
 from .compile import compile_saved
 from .config import ParameterMap, QuICConfig
 from .evaluation.assets import SENTENCES, AssetError, cache_folder, encoder_folder, fetch
@@ -207,6 +208,9 @@ def verify(
         Console().print(deviation_table(report))
     if not report.passed:
         raise typer.Exit(code=1)
+
+
+app.command(epilog="Example: quic finetune config.yaml --set training.learning_rate=1e-3")(finetune)
 
 
 def _failure(error: Exception) -> typer.Exit:

@@ -19,7 +19,7 @@ ONLY_IN = {
         "qicircuits/resources/estimate.py",
         "qicircuits/testing.py",
     ],
-    "matplotlib": ["qicircuits/drawing/", "adapters/evaluation/"],
+    "matplotlib": ["qicircuits/drawing/", "adapters/evaluation/", "adapters/finetune/"],
     "transformers": ["adapters/"],
     "peft": ["adapters/"],
     "adapters": ["adapters/"],

@@ -1,0 +1,1 @@
+"""Fine-tuning of a transformers checkpoint with a QuIC adapter: what `quic finetune` does."""

@@ -1,0 +1,239 @@
+"""One fine-tuning run, from its configuration to its folder: begun, or gone on with from its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from rich.console import Console
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
+from transformers.utils import logging
+
+from ..evaluation.run_folder import run_folder
+from .checkpoints import last_complete
+from .config import FinetuneConfig
+from .config_file import dump, read_yaml
+from .progress import RunLog, TrainingBar
+from .report import write_report
+from .tasks import Prepared, check_metric, prepare
+from .trainer import CheckpointKeeper, FinetuneTrainer
+
+__all__ = ["RunResult", "finetune"]
+
+_CONFIG, _LOG, _METRICS = "config.yaml", "metrics.jsonl", "metrics.json"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Args:
+        folder: of the run.
+        metrics: what `metrics.json` holds.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) -> RunResult:
+    """Fine-tune, and leave a folder with configuration, metrics, pictures, adapter and model card.
+
+    In several processes, started by torchrun or accelerate, the first one writes.
+
+    Args:
+        config: of the run.
+        console: where progress is shown.
+        resume: go on with the run in the folder from its last complete checkpoint, to the result that it would have
+            had; of a run that is complete its result is returned.
+
+    Raises:
+        ValueError, TypeError: the configuration does not fit the folder, the data or the model.
+        CheckpointError, NonFiniteError: training could not go on; the last complete checkpoint is as it was.
+    """
+    folder = Path(config.output).expanduser().absolute()
+    arguments = training_arguments(config, folder / "checkpoints")
+    is_first = arguments.process_index == 0
+    if resume:
+        _check_same_run(config, folder)
+        if (folder / _METRICS).is_file():
+            return RunResult(folder, json.loads((folder / _METRICS).read_text("utf-8")))
+    elif is_first:
+        _check_new(folder)
+    with _quiet(), arguments.main_process_first(desc="examples"):
+        prepared = prepare(config)
+    if is_first and not resume:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _CONFIG).write_text(dump(config), "utf-8")
+    checkpoint = last_complete(folder / "checkpoints") if resume else None
+    bar = TrainingBar(console) if is_first else None
+    trainer = _trainer(config, prepared, arguments, bar, folder / _LOG)
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        measured = trainer.evaluate()
+    finally:
+        if bar is not None:
+            bar.close()
+    return _finish(config, prepared, trainer, measured, folder)
+
+
+def training_arguments(config: FinetuneConfig, checkpoints: Path) -> TrainingArguments:
+    """The arguments of transformers' Trainer.
+
+    Raises:
+        ValueError: the batch cannot be divided among the processes, or Trainer refuses an argument.
+    """
+    training = config.training
+    by_steps = isinstance(training.checkpoint_every, int)
+    metric = check_metric(config)
+    passed = {
+        "report_to": "none",
+        "logging_steps": 10,
+        "warmup_steps": 0.06,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        **training.trainer_arguments,
+    }
+    try:
+        arguments = TrainingArguments(
+            output_dir=str(checkpoints),
+            num_train_epochs=training.num_train_epochs,
+            max_steps=training.max_steps or -1,
+            learning_rate=training.learning_rate,
+            gradient_accumulation_steps=training.gradient_accumulation_steps,
+            per_device_eval_batch_size=training.eval_batch_size,
+            seed=config.seed,
+            eval_strategy="steps" if by_steps else "epoch",
+            save_strategy="steps" if by_steps else "epoch",
+            eval_steps=training.checkpoint_every if by_steps else None,
+            save_steps=training.checkpoint_every if by_steps else 500,
+            load_best_model_at_end=True,
+            metric_for_best_model=metric,
+            greater_is_better=metric not in ("loss", "mse"),
+            dataloader_drop_last=True,  # every step has the whole batch, whatever the number of processes
+            remove_unused_columns=False,
+            label_names=["labels"],
+            disable_tqdm=True,  # the bar is ours
+            logging_nan_inf_filter=False,  # it would hide what we stop at
+            **passed,
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"training must be what transformers' Trainer takes, got: {error}") from error
+    devices = arguments.world_size * max(1, arguments.n_gpu) * training.gradient_accumulation_steps
+    if training.batch_size % devices:
+        raise ValueError(
+            "training.batch_size must be a multiple of devices times gradient_accumulation_steps, got "
+            f"{training.batch_size} for {devices}"
+        )
+    arguments.per_device_train_batch_size = training.batch_size // devices
+    return arguments
+
+
+def _trainer(
+    config: FinetuneConfig, prepared: Prepared, arguments: TrainingArguments, bar: TrainingBar | None, log: Path
+) -> FinetuneTrainer:
+    callbacks: list[Any] = [CheckpointKeeper(config.training.keep_checkpoints), RunLog(log)]
+    if bar is not None:
+        callbacks.append(bar)
+    if config.training.early_stopping_patience is not None:
+        callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    trainer = FinetuneTrainer(
+        model=prepared.model,
+        args=arguments,
+        train_dataset=prepared.train,
+        eval_dataset=prepared.validation,
+        data_collator=prepared.collate,
+        compute_metrics=prepared.measure,
+        preprocess_logits_for_metrics=prepared.to_prediction,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _finish(
+    config: FinetuneConfig, prepared: Prepared, trainer: FinetuneTrainer, measured: dict[str, float], folder: Path
+) -> RunResult:
+    """Save the adapter and say what it reached; the metrics come last, for they mark a run as complete."""
+    # Whole on the first process, also where the parameters are sharded.
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    trained = get_model_state_dict(trainer.model, options=options)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    numbers = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    adapter = sum(count for name, count in numbers.items() if "quic_" in name)
+    metrics: dict[str, Any] = {
+        "task": config.task,
+        "model": config.model,
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step,
+        "validation": {
+            name.removeprefix("eval_"): value
+            for name, value in measured.items()
+            if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second"))
+        },
+        "adapter_numbers": adapter,
+        "other_trained_numbers": sum(numbers.values()) - adapter,
+        "train_examples": len(prepared.train),
+        "validation_examples": len(prepared.validation),
+    }
+    if trainer.is_world_process_zero():
+        with run_folder(folder / "adapter") as scratch:
+            model.save_pretrained(str(scratch), state_dict=trained)
+            prepared.processor.save_pretrained(str(scratch))
+        write_report(config, metrics, trainer.state.log_history, folder)
+        (folder / _METRICS).write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
+    trainer.accelerator.wait_for_everyone()
+    return RunResult(folder, metrics)
+
+
+def _check_new(folder: Path) -> None:
+    if not folder.exists():
+        return
+    rule = "output must be a new folder or an empty one"
+    if not folder.is_dir():
+        raise ValueError(f"{rule}, got the file {folder}")
+    if any(folder.iterdir()):
+        hint = " (to go on with it, add --resume)" if (folder / _CONFIG).is_file() else ""
+        raise ValueError(f"{rule}, got {folder}, which holds {sorted(p.name for p in folder.iterdir())[0]}{hint}")
+
+
+def _check_same_run(config: FinetuneConfig, folder: Path) -> None:
+    """Another configuration would not lead to the result that the run would have had."""
+    if not (folder / _CONFIG).is_file():
+        raise ValueError(f"--resume needs the folder of a run, got {folder} without {_CONFIG}")
+    before, now = _flat(read_yaml(folder / _CONFIG)), _flat(config.model_dump(mode="json"))
+    for key in sorted({*before, *now} - {"output"}):
+        if before.get(key) != now.get(key):
+            raise ValueError(
+                f"--resume needs the configuration of the run, {key}: {before.get(key)!r}, got {now.get(key)!r}"
+            )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars of datasets and transformers, which would break ours, nor the list of layers that are new."""
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            # PEFT 0.21 asks transformers 5.23 for a property by its old name.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(before)

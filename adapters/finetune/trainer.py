@@ -1,0 +1,88 @@
+"""The Trainer of a run: it stops at a loss that is no number, and leaves only whole checkpoints behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from .checkpoints import CheckpointError, last_complete, remove_old, seal
+
+__all__ = ["CheckpointKeeper", "FinetuneTrainer", "NonFiniteError"]
+
+
+class NonFiniteError(RuntimeError):
+    """Training left the range of finite numbers."""
+
+
+class FinetuneTrainer(Trainer):
+    """transformers' Trainer, with two more refusals: of a loss that is not finite, and of half a checkpoint."""
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """All validation examples: only of the training examples those that do not fill a batch are left out."""
+        self.args.dataloader_drop_last = False
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.args.dataloader_drop_last = True
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """One forward and backward pass; every process stops at the loss of any that is not finite."""
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(self.accelerator.gather(loss)).all():
+            raise NonFiniteError(self._sentence("a loss", "NaN or infinity"))
+        return loss
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        # The step after a finite loss may still have led to parameters that are not.
+        if not all(parameter.isfinite().all() for parameter in model.parameters() if parameter.requires_grad):
+            raise NonFiniteError(self._sentence("a trained parameter", "NaN or infinity"))
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = str(error).partition("\n")[0]
+            raise CheckpointError(
+                f"a checkpoint must be written whole, got {type(error).__name__}: {reason}, at step "
+                f"{self.state.global_step}; {self._remedy()}"
+            ) from error
+
+    def _sentence(self, what: str, got: str) -> str:
+        return (
+            f"{what} must be finite, got {got} after {self.state.global_step} steps (a smaller "
+            f"training.learning_rate or training.max_grad_norm may help); {self._remedy()}"
+        )
+
+    def _remedy(self) -> str:
+        last = last_complete(Path(self.args.output_dir))
+        return "no checkpoint was complete" if last is None else f"the last complete checkpoint is {last}"
+
+
+class CheckpointKeeper(TrainerCallback):
+    """Logs before each checkpoint, so that a resumed run logs the same, and removes old checkpoints after it.
+
+    Args:
+        keep: how many checkpoints to keep, besides the best.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """The mean loss of a line starts anew where a run is resumed: let no line reach over a checkpoint."""
+        control.should_log = control.should_log or control.should_save
+        return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """A new checkpoint is complete: older ones may go."""
+        if state.is_world_process_zero:
+            remove_old(Path(str(args.output_dir)), self._keep, state.best_global_step)
