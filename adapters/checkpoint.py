@@ -73,7 +73,7 @@ class SavedAdapter:
 def read_saved_adapter(folder: Path, config_of: Callable[[str], "QuICConfig"]) -> SavedAdapter:
     """Read the adapter file in a folder, and refuse one that its configuration cannot have written.
 
-    The parameters of a layer have shape (number of different blocks, n(n-1)/2), n > max(orders). Of a
+    The parameters of a layer have shape (factors times different blocks, n(n-1)/2), n > max(orders). Of a
     safetensors file only they are read, not the modules trained in full.
 
     Args:
@@ -108,14 +108,16 @@ def read_saved_adapter(folder: Path, config_of: Callable[[str], "QuICConfig"]) -
 def _check_parameters(shape: tuple[int, ...], config: "QuICConfig", place: str) -> None:
     """Refuse parameters of one module that its configuration cannot have."""
     orders, n_blocks, block_size, block_share = config.orders, config.n_blocks, config.block_size, config.block_share
-    rows = None if block_size is not None and not block_share else 1 if block_share else n_blocks or 1
+    n_factors = config.n_factors
+    is_counted = block_size is None or block_share
+    rows = n_factors * (1 if block_share else n_blocks or 1) if is_counted else None
     columns = None if block_size is None else plan_blocks(block_size, orders).n_parameters
-    fits = len(shape) == 2 and rows in (None, shape[0])
+    fits = len(shape) == 2 and rows in (None, shape[0]) and shape[0] % n_factors == 0
     if not fits or (columns != shape[1] if columns is not None else _wires(shape[1]) <= max(orders)):
         raise ValueError(
-            f"parameters must have shape ({'blocks' if rows is None else rows}, "
+            f"parameters must have shape ({rows if is_counted else 'blocks'}, "
             f"{f'n(n-1)/2 with n > {max(orders)}' if columns is None else columns}) for {orders=}, "
-            f"{n_blocks=}, {block_size=}, {block_share=}, got {shape} for {place}"
+            f"{n_blocks=}, {block_size=}, {block_share=}, {n_factors=}, got {shape} for {place}"
         )
 
 

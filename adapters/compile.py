@@ -130,7 +130,8 @@ def compile_adapter(
     Args:
         model: a model with QuIC adapters.
         module: name of an adapted module, or the end of it if that is one module only.
-        block: index of the block.
+        block: index of the block; of F factors of N blocks it is in 0..F N - 1, the first factor's come first. What
+            shuffles the features between factors is no circuit.
         adapter_name: name of the adapter; the active one if left out.
         layout: "brickwork" or "pyramid".
         dtype: float32 or float64, in which A is computed from the parameters; theirs if left out.
@@ -146,8 +147,8 @@ def compile_adapter(
     name, layer, adapter = _find_layer(model, module, adapter_name)
     plan = layer.quic_rotation[adapter].plan
     block = check_integer(block, "block")
-    if not 0 <= block < plan.n_blocks:
-        raise ValueError(f"block must be in 0..{plan.n_blocks - 1} for {name}, got {block}")
+    if not 0 <= block < plan.n_rotated_blocks:
+        raise ValueError(f"block must be in 0..{plan.n_rotated_blocks - 1} for {name}, got {block}")
     return compile_block(
         name, block, layer.quic_rotation[adapter], constant_parameters(layer, adapter, dtype), layout
     )
@@ -182,7 +183,7 @@ def compile_block(
 ) -> CompiledBlock:
     """The circuit of one block of the rotation of a module, with all parameters of that rotation."""
     plan = rotation.plan
-    own = parameters[:1] if plan.block_share else parameters[block : block + 1]
+    own = parameters[plan.row_of(block)][None]
     is_swap_network = rotation.parameter_map == "rbs" and layout == "brickwork"
     if is_swap_network:
         angles = own[0].double() + math.pi / 2  # a float32 near pi/2 has lost digits that theta has

@@ -44,6 +44,8 @@ class QuICConfig(PeftConfig):
         n_blocks: N, the number of blocks; one by default.
         block_size: b, the number of features of a block, N = d // b; not together with `n_blocks`.
         block_share: whether the blocks of a layer share one A.
+        n_factors: F, the number of such maps that R is a product of, with shuffled features in between; F times as
+            many numbers, and as much time.
         n_blocks_pattern: other numbers of blocks, by ends of module names or regular expressions for them; instead of
             `n_blocks` and `block_size`. The first key that matches counts, as in the patterns of PEFT.
         orders_pattern: other orders, in the same way.
@@ -92,6 +94,10 @@ class QuICConfig(PeftConfig):
     block_share: bool = field(
         default=False,
         metadata={"help": "Whether the blocks of a layer share one rotation."},
+    )
+    n_factors: int = field(
+        default=1,
+        metadata={"help": "Number of factors of R, each of all its blocks, with shuffled features in between."},
     )
     n_blocks_pattern: dict[str, int] = field(
         default_factory=dict,
@@ -167,10 +173,12 @@ class QuICConfig(PeftConfig):
             raise ValueError(
                 f"bias={self.bias!r} needs PEFT 0.21, which saves trained biases, got {peft.__version__}"
             )
+        check_count("n_factors", self.n_factors)
         self._check_patterns()
         self._check_modules()
         self._check_layers()
-        self.config_version = 2 if self.n_blocks_pattern or self.orders_pattern else 1
+        needs_2 = (self.n_factors > 1, self.n_blocks_pattern, self.orders_pattern)
+        self.config_version = 2 if any(needs_2) else 1
 
     def _check_patterns(self) -> None:
         for name in ("n_blocks_pattern", "orders_pattern"):

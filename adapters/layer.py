@@ -106,6 +106,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
                 n_blocks=config.n_blocks,
                 block_size=config.block_size,
                 block_share=config.block_share,
+                n_factors=config.n_factors,
             )
         except ValueError as error:
             raise ValueError(
@@ -134,7 +135,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             adapter_name: its name.
 
         Returns:
-            shape (N, n, n), or (1, n, n) where its blocks share one.
+            shape (F N, n, n), or (F, n, n) where the blocks of each of its F factors share one.
         """
         rotation, parameters = self.quic_rotation[adapter_name], self.quic_parameters[adapter_name]
         return self.quic_matrices[adapter_name](rotation.parameter_map, parameters)
@@ -304,7 +305,8 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         """One line an adapter: what it rotates, and with how many numbers."""
         return "\n".join(
             f"{name}: side={self.quic_side[name]!r}, parameter_map={rotation.parameter_map!r}, "
-            f"orders={rotation.plan.orders}, n={rotation.plan.n}, n_blocks={rotation.plan.n_blocks}, "
+            f"orders={rotation.plan.orders}, n={rotation.plan.n}, n_factors={rotation.plan.n_factors}, "
+            f"n_blocks={rotation.plan.n_blocks}, "
             f"n_parameters={rotation.plan.n_parameters}"
             for name, rotation in self.quic_rotation.items()
         )

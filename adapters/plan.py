@@ -1,11 +1,14 @@
 """Where an adapter's blocks, sectors and parameters lie in a layer's features: integers only, no tensors."""
 
 import bisect
+import dataclasses
 import functools
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .mixing import check_mixing
 
 __all__ = ["BlockPlan", "check_block_choice", "check_orders", "plan_blocks"]
 
@@ -16,6 +19,9 @@ class BlockPlan:
 
         R = ⊕_{i=1..N} [ ⊕_{k in orders} C_k(A_i) ⊕ I_pad ] ⊕ I_untouched
 
+    With more than one factor R is a product of such maps, between which the features are shuffled
+    (:mod:`adapters.mixing`).
+
     Args:
         features: d, the number of features that R acts on.
         orders: the compound orders k, in the order in which their sectors lie in a block.
@@ -23,7 +29,8 @@ class BlockPlan:
         block_size: b, the number of features of a block, with N b <= d.
         n: the number of wires, the largest with Σ_k C(n, k) <= b.
         sectors: for each order k the features of a block that C_k(A) acts on, as (k, start, stop).
-        block_share: whether all blocks have the same A.
+        block_share: whether all blocks of a factor have the same A.
+        n_factors: F, the number of factors.
 
     Made by :func:`plan_blocks`, which checks that everything fits.
     """
@@ -35,6 +42,7 @@ class BlockPlan:
     n: int
     sectors: tuple[tuple[int, int, int], ...]
     block_share: bool
+    n_factors: int = 1
 
     @property
     def pad(self) -> int:
@@ -48,13 +56,30 @@ class BlockPlan:
 
     @property
     def parameter_shape(self) -> tuple[int, int]:
-        """(number of different blocks, n(n-1)/2)."""
-        return (1 if self.block_share else self.n_blocks, self.n * (self.n - 1) // 2)
+        """(F times the number of different blocks, n(n-1)/2): the factors' rows one after the other."""
+        return (self.n_factors * (1 if self.block_share else self.n_blocks), self.n * (self.n - 1) // 2)
 
     @property
     def n_parameters(self) -> int:
-        """N n(n-1)/2, or n(n-1)/2 if the blocks share them."""
+        """F N n(n-1)/2, or F n(n-1)/2 if the blocks share them."""
         return math.prod(self.parameter_shape)
+
+    @property
+    def n_rotated_blocks(self) -> int:
+        """F N, the number of blocks of all factors."""
+        return self.n_factors * self.n_blocks
+
+    def row_of(self, block: int) -> int:
+        """The row of the parameters that a block has.
+
+        Args:
+            block: its index, in 0..F N - 1: those of the first factor come first.
+        """
+        return block // self.n_blocks if self.block_share else block
+
+    def single(self) -> "BlockPlan":
+        """The plan of one factor."""
+        return dataclasses.replace(self, n_factors=1)
 
 
 def plan_blocks(
@@ -64,6 +89,7 @@ def plan_blocks(
     n_blocks: int | None = None,
     block_size: int | None = None,
     block_share: bool = False,
+    n_factors: int = 1,
 ) -> BlockPlan:
     """Divide d features into N blocks and each block into sectors of the given orders.
 
@@ -76,14 +102,15 @@ def plan_blocks(
         orders: the compound orders k, distinct and at least 1.
         n_blocks: N, in 1..d.
         block_size: b, in 1..d; not together with `n_blocks`.
-        block_share: whether all blocks have the same A.
+        block_share: whether all blocks of a factor have the same A.
+        n_factors: F, at least 1.
 
     Returns:
         the plan; plans are cached, and equal for equal arguments.
 
     Raises:
         TypeError: something that counts is not an integer.
-        ValueError: an order is not allowed, or a block has no room for the orders.
+        ValueError: an order is not allowed, or a block has no room for the orders, or more factors mix nothing more.
 
     >>> plan = plan_blocks(768, (1, 2))
     >>> plan.n, plan.sectors, plan.pad, plan.n_parameters
@@ -95,7 +122,8 @@ def plan_blocks(
     """
     orders = check_orders(orders)
     check_block_choice(n_blocks, block_size)
-    return _plan_blocks(features, orders, n_blocks, block_size, block_share)
+    plan = _plan_blocks(features, orders, n_blocks, block_size, block_share)
+    return plan if n_factors == 1 else _with_factors(plan, n_factors)
 
 
 def check_orders(orders: Sequence[int]) -> tuple[int, ...]:
@@ -173,6 +201,12 @@ def _plan_blocks(
     stops = itertools.accumulate(math.comb(n, order) for order in orders)
     sectors = tuple((order, stop - math.comb(n, order), stop) for order, stop in zip(orders, stops, strict=True))
     return BlockPlan(features, orders, n_blocks, block_size, n, sectors, block_share)
+
+
+@functools.lru_cache(maxsize=1024)
+def _with_factors(plan: BlockPlan, n_factors: int) -> BlockPlan:
+    check_mixing(plan.features, plan.n_blocks, plan.block_size, plan.sectors)
+    return dataclasses.replace(plan, n_factors=n_factors)
 
 
 def _width(n: int, orders: tuple[int, ...]) -> int:

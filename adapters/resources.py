@@ -25,7 +25,7 @@ _MOST_NAMES = 4
 
 @describe_blocks.register
 def _(plan: BlockPlan) -> list[BlockGroup]:
-    return [BlockGroup(brickwork(plan.n), plan.orders, plan.n_blocks, "block")]
+    return [BlockGroup(brickwork(plan.n), plan.orders, plan.n_rotated_blocks, "block")]
 
 
 @describe_blocks.register
@@ -45,7 +45,7 @@ def _(model: nn.Module) -> list[BlockGroup]:
     for name, layer, adapter in adapted_layers(model, None):
         layers[layer.quic_rotation[adapter].plan].append(name)
     return [
-        BlockGroup(brickwork(plan.n), plan.orders, len(names) * plan.n_blocks, _label(names, plan.features))
+        BlockGroup(brickwork(plan.n), plan.orders, len(names) * plan.n_rotated_blocks, _label(names, plan.features))
         for plan, names in layers.items()
     ]
 
@@ -75,7 +75,8 @@ def saved_blocks(folder: Path) -> list[BlockGroup]:
                 f"the model's configuration instead, got block_size={own.block_size} in {folder}"
             )
         rows, numbers = shape
-        groups[own.orders, _wires(numbers), (own.n_blocks or 1) if own.block_share else rows].append(module)
+        blocks = rows * (own.n_blocks or 1) if own.block_share else rows
+        groups[own.orders, _wires(numbers), blocks].append(module)
     return [
         BlockGroup(brickwork(n), orders, len(names) * blocks, _label(names))
         for (orders, n, blocks), names in groups.items()

@@ -1,6 +1,9 @@
 """Rotation: from a layer's trained numbers to R, applied to features and never built."""
 
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +26,8 @@ class Rotation:
     R is applied and never built; on a device without kernels of ours, C_k(A) is for orders k > 3.
 
         R = ⊕_{i=1..N} [ ⊕_{k in orders} C_k(A_i) ⊕ I_pad ] ⊕ I_untouched,  A_i in SO(n)
+
+    or the product of `plan.n_factors` such maps with shuffled features (:mod:`adapters.mixing`).
 
     It holds no tensors: the parameters, of shape `plan.parameter_shape`, are passed in. At zero parameters
     every map gives A = I, and R x = x, exactly in floating point.
@@ -48,7 +53,7 @@ class Rotation:
             parameters: shape `plan.parameter_shape`; computed in at least float32.
 
         Returns:
-            shape (N, n, n), or (1, n, n) where the blocks share one A; at least float32.
+            shape (F N, n, n), or (F, n, n) where the blocks of a factor share one A; at least float32.
         """
         wide = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
         return rotations(self.parameter_map, [wide])[0]
@@ -67,20 +72,55 @@ class Rotation:
         """
         dtype = torch.promote_types(torch.promote_types(parameters.dtype, x.dtype), torch.float32)
         matrices = self.matrices(parameters.to(dtype))
-        return self.rotate(matrices.mT if transpose else matrices, x.to(dtype))
+        return self.rotate(matrices, x.to(dtype), transpose=transpose)
 
-    def rotate(self, matrices: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
+    def factors(self, parameters: Tensor) -> Iterator[tuple["Rotation", Tensor]]:
+        """The factors without the shuffles between them, each with its parameters; the first is applied first."""
+        single = Rotation(self.plan.single(), self.parameter_map)
+        for own in parameters.chunk(self.plan.n_factors):
+            yield single, own
+
+    def rotate(self, matrices: Tensor, x: Tensor, bias: Tensor | None = None, *, transpose: bool = False) -> Tensor:
         """R (x - bias) + bias, for R with the given A_i; to the last bit x where they are the identity.
 
         Args:
             matrices: as :meth:`matrices` returns them.
             x: shape (..., d).
             bias: what is not rotated, shape (d,), or None.
+            transpose: whether to apply R^T.
 
         Returns:
             shape (..., d), dtype of x, computed in at least float32 and rounded once.
         """
         matrices = matrices.to(torch.promote_types(matrices.dtype, x.dtype))
+        if transpose:
+            matrices = matrices.mT
+        if self.plan.n_factors == 1:
+            return self._rotate_once(matrices, x, bias)
+        # Widened once, or every factor would round.
+        order = reversed(range(self.plan.n_factors)) if transpose else range(self.plan.n_factors)
+        rotated, stands = x.to(matrices.dtype), 0
+        parts = matrices.chunk(self.plan.n_factors)
+        for factor in order:
+            rotated = self._shuffle(rotated, factor - stands)
+            bias = None if bias is None else self._shuffle(bias, factor - stands)
+            rotated, stands = self._rotate_once(parts[factor], rotated, bias), factor
+        return self._shuffle(rotated, -stands).to(x.dtype)
+
+    def _shuffle(self, x: Tensor, times: int) -> Tensor:
+        """P^times x: the features where the factor that is so many factors later wants them."""
+        if times == 0:
+            return x
+        where = (self.plan.features, self.plan.n_blocks, self.plan.block_size)
+        if torch.compiler.is_compiling():  # the compiler keeps nothing, and finds a backward of its own
+            return x.index_select(-1, _positions(*where, -times, x.device))
+        shuffled: Tensor = _Reorder.apply(
+            x, _kept_positions(*where, -times, x.device), _kept_positions(*where, times, x.device)
+        )
+        return shuffled
+
+    def _rotate_once(self, matrices: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+        """One factor, where the features stand."""
         plan = self.plan
         with full_precision(x.device):
             dtype = matrices.dtype if x.dtype == torch.float32 else x.dtype
@@ -119,3 +159,37 @@ class Rotation:
             method = "modes" if order in (2, 3) else "auto"
             parts.append(compound_apply(matrices, rows, order, method=method).movedim(0, -1))
         return torch.cat((*parts, columns[..., sectors[-1][2] :, :]), dim=-2)
+
+
+def _positions(features: int, n_blocks: int, block_size: int, times: int, device: torch.device) -> Tensor:
+    """`mixing.positions` as a tensor, by arithmetic that a compiler can fold into what it is used for."""
+    place = torch.arange(features, device=device)
+    shift, covered = (block_size + 1) // 2, n_blocks * block_size
+    for _ in range(abs(times)):
+        if times > 0:
+            shuffled = torch.where(place < covered, place % block_size * n_blocks + place // block_size, place)
+            place = (shuffled + shift) % features
+        else:
+            place = (place - shift) % features
+            place = torch.where(place < covered, place % n_blocks * block_size + place // n_blocks, place)
+    return place
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_positions(features: int, n_blocks: int, block_size: int, times: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # training may come later
+        return _positions(features, n_blocks, block_size, times, device)
+
+
+class _Reorder(torch.autograd.Function):
+    """y[..., j] = x[..., index[j]] for a permutation; torch's backward adds into zeros, four times slower."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.index, ctx.inverse = index, inverse
+        return x.index_select(-1, index)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        reordered: Tensor = _Reorder.apply(gradient, ctx.inverse, ctx.index)
+        return reordered, None, None

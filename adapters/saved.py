@@ -40,7 +40,8 @@ def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
     """Every (module name, rotation, parameters) of the adapter in a folder.
 
     A folder does not tell how many features a layer has beyond its sectors, nor how many blocks share one A: the
-    rotations have one block for each different A, and blocks without padding.
+    rotations have one block for each different A, and blocks without padding. Of factors they are one after the other
+    and not the product, since where the features stand between them depends on the layer: n_factors is 1 in each.
 
     Args:
         folder: what ``save_pretrained`` wrote.
@@ -55,7 +56,7 @@ def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
             continue
         module = module.removeprefix("base_model.model.")
         orders = config.for_module(module).orders
-        rows, numbers = parameters.shape
+        rows, numbers = parameters.shape  # of all factors: as many blocks of one
         n = (1 + math.isqrt(1 + 8 * numbers)) // 2
         block_size = sum(math.comb(n, order) for order in orders)
         plan = plan_blocks(rows * block_size, orders, block_size=block_size)

@@ -24,7 +24,7 @@ class BlockCheck:
     """How far the circuit of one block is from what the adapter computes.
 
     Attributes:
-        module, block, n: which block, and its number of wires.
+        module, block, n: which block, counted through all factors, and its number of wires.
         n_gates: number of RBS gates of its circuit.
         n_columns: number of basis states that were run, of all orders together.
         deviation: the largest difference between an amplitude and the same entry of R.
@@ -134,26 +134,26 @@ def deviation_table(report: VerificationReport) -> Table:
 
 
 def _check_rotation(name: str, rotation: Rotation, parameters: Tensor, seed: int) -> Iterator[BlockCheck]:
-    matrices = rotation.matrices(parameters)
-    for block in range(rotation.plan.n_blocks):
-        matrix = matrices[0 if rotation.plan.block_share else block]
-        if not matrix.isfinite().all():
-            gates = rotation.plan.n * (rotation.plan.n - 1) // 2
-            yield BlockCheck(name, block, rotation.plan.n, gates, 0, float("nan"))
+    plan, matrices = rotation.plan, rotation.matrices(parameters)
+    factors = list(rotation.factors(parameters))
+    for block in range(plan.n_rotated_blocks):
+        if not matrices[plan.row_of(block)].isfinite().all():
+            yield BlockCheck(name, block, plan.n, plan.n * (plan.n - 1) // 2, 0, float("nan"))
             continue
         compiled = compile_block(name, block, rotation, parameters)
-        yield _check_block(compiled, rotation, parameters, np.random.default_rng(seed))
+        yield _check_block(compiled, *factors[block // plan.n_blocks], np.random.default_rng(seed))
 
 
 def _check_block(
     compiled: CompiledBlock, rotation: Rotation, parameters: Tensor, rng: np.random.Generator
 ) -> BlockCheck:
+    """A block of a factor, with the factor's rotation and parameters."""
     plan = rotation.plan
     deviations, n_columns = [], 0
     for order, start, stop in plan.sectors:
         dim = stop - start
         columns = sorted(rng.choice(dim, min(dim, _COLUMNS), replace=False).tolist())
-        first = compiled.block * plan.block_size + start
+        first = compiled.block % plan.n_blocks * plan.block_size + start
         unit = torch.zeros(len(columns), plan.features, dtype=parameters.dtype)
         unit[torch.arange(len(columns)), torch.tensor(columns) + first] = 1
         applied = rotation.apply(parameters, unit).double()

@@ -85,7 +85,14 @@ def test_gradient_checkpointing_in_a_transformer(reentrant):
         torch.testing.assert_close(with_, without)
 
 
-@pytest.mark.parametrize("values", [{}, {"parameter_map": "rbs", "orders": (2,), "n_blocks": 2, "side": "in"}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"parameter_map": "rbs", "orders": (2,), "n_blocks": 2, "side": "in"},
+        {"n_blocks": 2, "n_factors": 3},
+    ],
+)
 def test_compiles_to_one_graph(values):
     model = get_peft_model(bert(), QuICConfig(module_dropout=0.1, **values))
     turn(model)

@@ -28,14 +28,16 @@ class LargestTensor(TorchDispatchMode):
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("parameter_map", ["cayley", "exponential", "rbs"])
 @pytest.mark.parametrize("side", ["out", "in"])
-@pytest.mark.parametrize("orders", [(1, 2), (2,), (1, 3)])
-def test_nothing_of_the_size_of_r_is_made(orders, side, parameter_map, kernels, monkeypatch):
+@pytest.mark.parametrize(("orders", "n_factors"), [((1, 2), 1), ((2,), 1), ((1, 3), 1), ((1, 2), 3)])
+def test_nothing_of_the_size_of_r_is_made(orders, n_factors, side, parameter_map, kernels, monkeypatch):
     if not kernels:  # as on a device that the kernels do not serve
         monkeypatch.setattr(rotation, "rotates_blocks", lambda *_: False)
     torch.manual_seed(0)
     # A weight of 768 x 4, so that d x d stands out.
     layer = nn.Linear(4, FEATURES) if side == "out" else nn.Linear(FEATURES, 4)
-    config = QuICConfig(target_modules=["0"], orders=orders, side=side, parameter_map=parameter_map)
+    config = QuICConfig(
+        target_modules=["0"], orders=orders, side=side, parameter_map=parameter_map, n_factors=n_factors
+    )
     model = get_peft_model(nn.Sequential(layer), config)
     x = torch.randn(TOKENS, layer.in_features, requires_grad=True)
     with LargestTensor() as largest:
