@@ -1,7 +1,7 @@
 """Rotation: from a layer's trained numbers to R, applied to features and never built."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from .maps import rotations
 from .plan import BlockPlan
 
 __all__ = ["Rotation"]
+
+_RotateOnce = Callable[[int, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,28 @@ class Rotation:
             matrices = matrices.mT
         if self.plan.n_factors == 1:
             return self._rotate_once(matrices, x, bias)
-        # Widened once, or every factor would round.
-        order = reversed(range(self.plan.n_factors)) if transpose else range(self.plan.n_factors)
-        rotated, stands = x.to(matrices.dtype), 0
         parts = matrices.chunk(self.plan.n_factors)
-        for factor in order:
-            rotated = self._shuffle(rotated, factor - stands)
+        wide = x.to(matrices.dtype)  # once, or every factor would round
+        rotated = self.through_factors(
+            wide, bias, lambda factor, x, bias: self._rotate_once(parts[factor], x, bias), transpose=transpose
+        )
+        return rotated.to(x.dtype)
+
+    def through_factors(self, x: Tensor, bias: Tensor | None, rotate_once: _RotateOnce, *, transpose: bool) -> Tensor:
+        """R (x - bias) + bias, factor by factor, with the features shuffled in between.
+
+        Args:
+            x: shape (..., d).
+            bias: what is not rotated, shape (d,), or None.
+            rotate_once: applies the factor of an index, or its transpose, to x and bias as they stand for it.
+            transpose: whether R^T is applied: the last factor comes first.
+        """
+        stands = 0
+        for factor in reversed(range(self.plan.n_factors)) if transpose else range(self.plan.n_factors):
+            x = self._shuffle(x, factor - stands)
             bias = None if bias is None else self._shuffle(bias, factor - stands)
-            rotated, stands = self._rotate_once(parts[factor], rotated, bias), factor
-        return self._shuffle(rotated, -stands).to(x.dtype)
+            x, stands = rotate_once(factor, x, bias), factor
+        return self._shuffle(x, -stands)
 
     def _shuffle(self, x: Tensor, times: int) -> Tensor:
         """P^times x: the features where the factor that is so many factors later wants them."""

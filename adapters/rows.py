@@ -24,7 +24,7 @@ class LentRotations:
     Attributes:
         host: the layer's own adapter whose plan and side they share.
         places: the index of every lent adapter, by its name.
-        matrices: the A_i, shape (lent adapters, N, n, n), or (lent adapters, 1, n, n) where blocks share one.
+        matrices: the A_i, shape (lent adapters, F N, n, n), or (lent adapters, F, n, n) where blocks share one.
     """
 
     host: str
@@ -38,7 +38,7 @@ class RowGroup(NamedTuple):
     Attributes:
         side: the side of their layer that they rotate.
         rotation: where their blocks lie.
-        matrices: their A_i, shape (adapters, N, n, n), or (adapters, 1, n, n) where blocks share one.
+        matrices: their A_i, shape (adapters, F N, n, n), or (adapters, F, n, n) where blocks share one.
         owners: for every row of the batch the index of its adapter, or -1.
     """
 
@@ -62,10 +62,25 @@ def rotate_rows(group: RowGroup, x: Tensor, bias: Tensor | None = None) -> Tenso
     if max(group.owners, default=-1) < 0:
         return x
     plan = group.rotation.plan
+    if plan.n_factors > 1:
+        return _rotate_by_factors(group, x, bias)
     if rotates_rows(x.device, plan.n, plan.orders):
         matrices = group.matrices.to(torch.promote_types(group.matrices.dtype, x.dtype))
         return rotate_by_kernel(x, matrices, group.owners, bias, plan.sectors, plan.n_blocks, plan.block_size)
     return rotate_as_blocks(group, x, bias)
+
+
+def _rotate_by_factors(group: RowGroup, x: Tensor, bias: Tensor | None) -> Tensor:
+    single = Rotation(group.rotation.plan.single(), group.rotation.parameter_map)
+    parts = group.matrices.chunk(group.rotation.plan.n_factors, dim=1)
+    wide = x.to(torch.promote_types(group.matrices.dtype, x.dtype))  # once, or every factor would round
+    rotated = group.rotation.through_factors(
+        wide,
+        bias,
+        lambda factor, x, bias: rotate_rows(group._replace(rotation=single, matrices=parts[factor]), x, bias),
+        transpose=False,
+    )
+    return rotated.to(x.dtype)
 
 
 def rotate_as_blocks(group: RowGroup, x: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel, get_peft_model
 from tiny_models import bert, layers, output, turn
 
-from adapters import QuICConfig, compile_adapter, verify_adapter
+from adapters import QuICConfig, compile_adapter, rows, verify_adapter
 from adapters.mixing import count_apart, factors_to_mix, positions
 from adapters.plan import plan_blocks
 from adapters.resources import saved_blocks
@@ -189,3 +189,24 @@ def test_a_file_of_another_number_of_factors_is_refused(tmp_path, n_factors):
     path.write_text(json.dumps({**json.loads(path.read_text()), "n_factors": n_factors}))
     with pytest.raises(ValueError, match=rf"must have shape \({2 * n_factors}, n.*, {n_factors=}, got \(4, "):
         QuICConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_rows_of_a_mixed_batch_go_through_the_factors(kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr(rows, "rotates_rows", lambda *_: False)
+    config = QuICConfig(target_modules=["query", "value"], n_factors=2, n_blocks=2)
+    model = get_peft_model(bert(), config)
+    model.add_adapter("second", config)
+    turn(model)
+    turn(model, "second")
+    names = ["second", "__base__", "default"]
+    mixed = output(model.eval(), adapter_names=names)
+    for row, name in enumerate(names):
+        if name == "__base__":
+            with model.disable_adapter():
+                expected = output(model)
+        else:
+            model.set_adapter(name)
+            expected = output(model)
+        torch.testing.assert_close(mixed[row], expected[row], rtol=0, atol=2e-6)
