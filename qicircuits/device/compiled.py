@@ -1,7 +1,6 @@
 """A circuit of operations as the engine's steps, with the recipe from its parameters to angles and entries."""
 
 import functools
-import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pennylane.operation import Operator
+from pennylane.wires import Wires as PennyLaneWires
 from torch import Tensor
 
 from ..engine.direct_sum import DirectSum, Selection
@@ -49,6 +49,7 @@ class Compiled:
 
     Attributes:
         circuit: the steps.
+        parametrized: the gates whose angles are the parameters, in that order.
         angle_of, angle_factor: for each angle of a rotation, its parameter and factor.
         entry_of, entry_factor, constant, cosine, sine: the same for each entry of a mix.
         given: what follows after those entries.
@@ -56,6 +57,7 @@ class Compiled:
     """
 
     circuit: Circuit
+    parametrized: tuple[int, ...]
     angle_of: Tensor
     angle_factor: Tensor
     entry_of: Tensor
@@ -83,21 +85,23 @@ _KEPT: OrderedDict[_Key, Compiled] = OrderedDict()
 _MOST_KEPT = 64
 
 
-def compile_circuit(gates: Sequence[Operator], wires: Sequence[Wires], space: DirectSum) -> Compiled:
+def compile_circuit(gates: Sequence[Operator], wires: PennyLaneWires, space: DirectSum) -> Compiled:
     """Plan gates that preserve the weight; circuits of the same structure share their plan.
 
     Args:
         gates: the operations.
-        wires: the positions of the wires of each.
+        wires: the wires of the device.
         space: the sectors.
     """
     names = tuple([gate.name for gate in gates])
-    others = tuple([structure(gate) for gate in gates if gate.name not in RUN_BY_NAME])
-    key = space.n, space.orders, names, tuple(wires), others
+    labels = tuple([gate.wires.labels for gate in gates])
+    others = tuple([structure(gate) for gate, name in zip(gates, names, strict=True) if name not in RUN_BY_NAME])
+    key = wires, space.orders, names, labels, others
     if (kept := _KEPT.get(key)) is not None:
         _KEPT.move_to_end(key)
         return kept
-    compiled = _Compiler(space).compile(gates, wires)
+    places = {wire: place for place, wire in enumerate(wires)}
+    compiled = _Compiler(space).compile(gates, [tuple([places[wire] for wire in own]) for own in labels])
     tables = (step.rows.size for step in compiled.circuit.steps if not isinstance(step, Rotations))
     if sum(tables) <= _KEPT_ROWS:
         _KEPT[key] = compiled
@@ -125,15 +129,15 @@ class _Compiler:
         self.angles: list[tuple[int, float]] = []
         self.parts: list[tuple[int, Part]] = []
         self.given: list[Given] = []
+        self.parametrized: list[int] = []
         self.n_entries = 0
         self.n_given = 0
 
     def compile(self, gates: Sequence[Operator], wires: Sequence[Wires]) -> Compiled:
-        parameters = itertools.count()
         run: list[_Gate] = []
         for index, (op, where) in enumerate(zip(gates, wires, strict=True)):
             parts = None if op.name == "DiagonalQubitUnitary" else gate_parts(op, where)
-            gate = _Gate(index, op, where, parts, next(parameters) if parts is not None and op.num_params else 0)
+            gate = _Gate(index, op, where, parts, self._parameter(index, op) if parts is not None else 0)
             if rotation(op, where) is not None:
                 run.append(gate)
                 continue
@@ -142,6 +146,13 @@ class _Compiler:
             self._add(gate)
         self._end_run(run)
         return self._finish()
+
+    def _parameter(self, index: int, op: Operator) -> int:
+        """The number of a gate's angle among the parameters; any for gates without one."""
+        if not op.num_params:
+            return 0
+        self.parametrized.append(index)
+        return len(self.parametrized) - 1
 
     def _end_run(self, run: Sequence[_Gate]) -> None:
         """Sweep the rotations, those on neighbours with any others, unless they are too few."""
@@ -209,6 +220,7 @@ class _Compiler:
         constant, cosine, sine = (torch.from_numpy(v if is_complex else v.real.copy()) for v in flat)
         return Compiled(
             Circuit(self.space, tuple(map(self._place, self.steps))),
+            tuple(self.parametrized),
             torch.tensor([parameter for parameter, _ in self.angles], dtype=torch.int64),
             torch.tensor([factor for _, factor in self.angles], dtype=torch.float64),
             torch.from_numpy(entry_of),

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
-from pennylane.devices.preprocess import validate_device_wires
 from pennylane.exceptions import DeviceError
 from pennylane.math import Interface
 from pennylane.tape import QuantumScript
@@ -17,7 +16,8 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import TensorLike
 from pennylane.wires import Wires
 
-from .derivatives import jacobian, vector_product
+from .autograd_results import autograd_results
+from .derivatives import as_torch_means_it, jacobian, vector_product
 from .lowering import NAME, lower_to_subspace
 from .simulate import Run, exact_results, run, sampled_results
 
@@ -37,8 +37,8 @@ class SubspaceDevice(Device):
     precision; ``sector_state`` and ``sector_probs`` return what belongs to given weights alone.
 
     Derivatives come from running the circuit backwards from its output, so that memory does not grow with depth:
-    for torch inside torch's own graph, for other interfaces, or with ``diff_method="adjoint"``, as the device's own
-    vector-Jacobian product. Derivatives of derivatives need ``diff_method="parameter-shift"``.
+    for torch and autograd as a function in their own graphs, for other interfaces, or with ``diff_method="adjoint"``,
+    as the device's own vector-Jacobian product. Derivatives of derivatives need ``diff_method="parameter-shift"``.
 
     Args:
         wires: the number of wires or their labels; the wires of each circuit if left out.
@@ -72,7 +72,7 @@ class SubspaceDevice(Device):
     def supports_derivatives(
         self, execution_config: ExecutionConfig | None = None, circuit: QuantumScript | None = None
     ) -> bool:
-        """Exact derivatives: backprop through torch, and the device's own for every interface."""
+        """Exact derivatives: backprop through torch or autograd, and the device's own for every interface."""
         if execution_config is None:
             return True
         if circuit is not None and circuit.shots:
@@ -89,7 +89,7 @@ class SubspaceDevice(Device):
     def setup_execution_config(
         self, config: ExecutionConfig | None = None, circuit: QuantumScript | None = None
     ) -> ExecutionConfig:
-        """Choose backprop for torch and the device's own derivatives for all other interfaces.
+        """Choose backprop for torch and autograd, and the device's own derivatives for all other interfaces.
 
         Raises:
             DeviceError: options are asked for that this device does not have.
@@ -101,8 +101,8 @@ class SubspaceDevice(Device):
             return config
         if config.interface == Interface.AUTO:
             return config  # asked again when the parameters have told
-        by_torch = config.gradient_method in ("best", "backprop") and config.interface == Interface.TORCH
-        method = "backprop" if by_torch else "adjoint"
+        in_graph = config.interface in (Interface.TORCH, Interface.AUTOGRAD)
+        method = "backprop" if in_graph and config.gradient_method in ("best", "backprop") else "adjoint"
         return replace(
             config,
             gradient_method=method,
@@ -112,10 +112,9 @@ class SubspaceDevice(Device):
         )
 
     def preprocess_transforms(self, execution_config: ExecutionConfig | None = None) -> CompilePipeline:
-        """Check the wires, then decompose and refuse."""
+        """Check the wires, decompose and refuse, in one pass: PennyLane's own transforms take a pass each."""
         program = CompilePipeline()
-        program.add_transform(validate_device_wires, self.wires, name=NAME)
-        program.add_transform(lower_to_subspace)
+        program.add_transform(lower_to_subspace, self.wires)
         return program
 
     def execute(
@@ -129,11 +128,13 @@ class SubspaceDevice(Device):
         wires = self._wires_of(circuit)
         if circuit.shots:
             return sampled_results(circuit, run(circuit, wires), self._rng)
+        if config.interface == Interface.AUTOGRAD and config.gradient_method == "backprop":
+            return autograd_results(circuit, wires)
         differentiated = config.gradient_method == "adjoint" and config.interface != Interface.NUMPY
         if differentiated and circuit.trainable_params:
-            return exact_results(circuit, self._kept_run(circuit, wires), as_numpy=True)
+            return exact_results(self._kept_run(circuit, wires), as_numpy=True)
         done = run(circuit, wires)
-        return exact_results(circuit, done, as_numpy=not done.has_tensors)
+        return exact_results(done, as_numpy=not done.has_tensors)
 
     def compute_vjp(
         self,
@@ -142,10 +143,8 @@ class SubspaceDevice(Device):
         execution_config: ExecutionConfig | None = None,
     ) -> tuple[tuple[TensorLike, ...], ...]:
         """For each circuit the products of a cotangent with the derivatives by all trainable parameters."""
-        return tuple(
-            vector_product(circuit, self._kept_run(circuit, self._wires_of(circuit)), cotangent)
-            for circuit, cotangent in zip(circuits, cotangents, strict=True)
-        )
+        runs = [self._kept_run(circuit, self._wires_of(circuit)) for circuit in circuits]
+        return _vector_products(runs, cotangents, execution_config)
 
     def execute_and_compute_vjp(
         self,
@@ -155,22 +154,22 @@ class SubspaceDevice(Device):
     ) -> tuple[tuple[Any, ...], tuple[tuple[TensorLike, ...], ...]]:
         """Results, and the products of `compute_vjp`, from one run."""
         runs = [self._kept_run(circuit, self._wires_of(circuit)) for circuit in circuits]
-        results = tuple(exact_results(c, done, as_numpy=True) for c, done in zip(circuits, runs, strict=True))
-        return results, tuple(map(vector_product, circuits, runs, cotangents))
+        results = tuple(exact_results(done, as_numpy=True) for done in runs)
+        return results, _vector_products(runs, cotangents, execution_config)
 
     def compute_derivatives(
         self, circuits: Sequence[QuantumScript], execution_config: ExecutionConfig | None = None
     ) -> tuple[Any, ...]:
         """For each circuit its Jacobian by all trainable parameters."""
-        return tuple(jacobian(c, self._kept_run(c, self._wires_of(c))) for c in circuits)
+        return tuple(jacobian(self._kept_run(c, self._wires_of(c))) for c in circuits)
 
     def execute_and_compute_derivatives(
         self, circuits: Sequence[QuantumScript], execution_config: ExecutionConfig | None = None
     ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Results and Jacobians, from one run."""
         runs = [self._kept_run(circuit, self._wires_of(circuit)) for circuit in circuits]
-        results = tuple(exact_results(c, done, as_numpy=True) for c, done in zip(circuits, runs, strict=True))
-        return results, tuple(map(jacobian, circuits, runs))
+        results = tuple(exact_results(done, as_numpy=True) for done in runs)
+        return results, tuple(map(jacobian, runs))
 
     def _wires_of(self, circuit: QuantumScript) -> Wires:
         return self.wires if self.wires is not None else circuit.wires
@@ -184,3 +183,11 @@ class SubspaceDevice(Device):
         if len(self._runs) > _MOST_KEPT:
             self._runs.popitem(last=False)
         return fresh
+
+
+def _vector_products(
+    runs: Sequence[Run], cotangents: Sequence[TensorLike], config: ExecutionConfig | None
+) -> tuple[tuple[TensorLike, ...], ...]:
+    products = tuple(map(vector_product, runs, cotangents))
+    by_torch = config is not None and config.interface == Interface.TORCH
+    return tuple(map(as_torch_means_it, products)) if by_torch else products

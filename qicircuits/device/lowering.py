@@ -2,14 +2,18 @@
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pennylane as qml
+from pennylane.devices.preprocess import validate_device_wires
 from pennylane.exceptions import DecompositionUndefinedError, DeviceError, MatrixUndefinedError
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import PostprocessingFn
+from pennylane.wires import Wires
 
 from .gate_parts import RUN_BY_NAME, is_in_table
 from .initial_states import FLIPS, loads_several_weights
@@ -51,14 +55,21 @@ def _first(results: tuple[object, ...]) -> object:
 
 
 @qml.transform
-def lower_to_subspace(tape: QuantumScript) -> tuple[QuantumScriptBatch, PostprocessingFn]:
+def lower_to_subspace(tape: QuantumScript, wires: Wires | None = None) -> tuple[QuantumScriptBatch, PostprocessingFn]:
     """Decompose what the device does not run itself, and refuse what does not preserve the Hamming weight.
 
     Pauli X and BasisState on wires that no other gate has touched choose the basis state at the start.
 
+    Args:
+        tape: the circuit.
+        wires: the wires of the device; any if left out.
+
     Raises:
         DeviceError: an operation measures, prepares a state in the middle, or does not preserve the weight.
+        WireError: the device does not have a wire of the circuit.
     """
+    if not _is_on(tape, wires):
+        ((tape,), _) = validate_device_wires(tape, wires, name=NAME)
     operations: list[Operator] = []
     with qml.QueuingManager.stop_recording():
         for position, op in enumerate(tape.operations):
@@ -68,6 +79,14 @@ def lower_to_subspace(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postproc
                 operations += _lower(op, position, operations)
     is_same = len(operations) == len(tape.operations) and all(map(operator.is_, operations, tape.operations))
     return ((tape,) if is_same else (tape.copy(operations=operations),)), _first
+
+
+def _is_on(tape: QuantumScript, wires: Wires | None) -> bool:
+    """Whether a circuit is on the wires of the device, with no measurement that needs to be told which these are."""
+    if wires is None or not all(process.wires for process in tape.measurements):
+        return False
+    parts: Iterable[Any] = chain(tape.operations, tape.measurements)
+    return set(chain.from_iterable([part.wires.labels for part in parts])).issubset(wires.labels)
 
 
 def _lower(op: Operator, position: int, before: Sequence[Operator]) -> list[Operator]:

@@ -34,19 +34,19 @@ class SparseOperator:
         rows: where each entry takes its amplitude to.
         columns: where from.
         values: the entries.
-        is_diagonal: whether rows and columns agree everywhere.
+        diagonal: the entries for all amplitudes, float64, if rows and columns agree everywhere; else None.
     """
 
     rows: Tensor
     columns: Tensor
     values: Tensor
-    is_diagonal: bool
+    diagonal: Tensor | None
 
     def expectation(self, x: Tensor) -> Tensor:
         """<x|O|x> for vectors (batch, dim), shape (batch,)."""
+        if self.diagonal is not None:
+            return (x.abs().square() if x.is_complex() else x.square()) @ self.diagonal
         values = self.values if x.is_complex() else self.values.real
-        if self.is_diagonal:
-            return (x[:, self.columns].abs().square() * self.values.real).sum(1)
         terms: Tensor = x[:, self.rows].conj() * (values * x[:, self.columns])
         return terms.sum(1).real
 
@@ -80,7 +80,10 @@ def on_sectors(obs: Operator, wires: Wires, space: DirectSum, target: DirectSum)
     matrix.eliminate_zeros()
     rows, columns = (torch.from_numpy(index.astype(np.int64)) for index in matrix.coords)
     values = torch.from_numpy(matrix.data.astype(complex))
-    operator = SparseOperator(rows, columns, values, space is target and torch.equal(rows, columns))
+    diagonal = None
+    if space is target and torch.equal(rows, columns):
+        diagonal = torch.zeros(space.dim, dtype=torch.float64).index_copy(0, rows, values.real)
+    operator = SparseOperator(rows, columns, values, diagonal)
     if key is not None and len(values) <= _KEPT_ENTRIES:
         _KEPT[key] = operator
         if len(_KEPT) > _MOST_KEPT:

@@ -94,10 +94,8 @@ def _split(obs: Operator, state: SectorVector) -> tuple[Samples | None, list[tup
     """An observable as values of the basis states, and matrices on few wires that are not diagonal."""
     block = on_sectors(obs, state.wires, state.space, state.space)
     groups = _groups(obs)
-    if block.is_diagonal and not any(_changes_weight(matrix) for matrix, _ in groups):
-        values = np.zeros(state.space.dim)
-        values[block.columns.numpy()] = block.values.real.numpy()
-        return values, []
+    if block.diagonal is not None and not any(_changes_weight(matrix) for matrix, _ in groups):
+        return block.diagonal.numpy(), []
     still = [term for term in obs.pauli_rep or {} if set(term.values()) <= {"Z"}]
     if not still:
         return None, list(groups)

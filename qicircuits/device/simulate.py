@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 import torch
+from autograd.tracer import Box
 from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
@@ -17,6 +18,7 @@ from torch import Tensor
 from ..circuits.loaders import Loader
 from ..engine.local_gates import apply_circuit
 from .compiled import Compiled, Given, compile_circuit
+from .gate_parts import RUN_BY_NAME
 from .initial_states import FLIPS, initial_state, loaded_orders, starts_circuit
 from .measurements import SectorVector, measure
 from .sampling import sample_results
@@ -26,6 +28,8 @@ __all__ = ["Run", "as_array", "exact_results", "exact_tensors", "run", "sampled_
 
 # In place of the number of a parameter, for angles that are made of others.
 _NO_NUMBER = -1
+
+_NUMBERS = frozenset({float, int, np.float64})
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class Run:
         theta: the parameters of the gates in the table, shape (1 or batch, n).
         theta_of: which parameters of the circuit they are, in that order.
         leaves: its other parameters that a derivative is wanted for, by number.
+        wanted: the shapes of all those that a derivative is wanted for, by number.
         compiled: its plan.
-        key: equal for runs of equal circuits.
+        key: equal for runs of equal circuits, if runs are kept.
     """
 
     state: SectorVector
@@ -51,6 +56,7 @@ class Run:
     theta: Tensor
     theta_of: list[int]
     leaves: dict[int, Tensor]
+    wanted: dict[int, tuple[int, ...]]
     compiled: Compiled
     key: tuple[object, ...]
 
@@ -62,22 +68,16 @@ class _Parameters:
     Attributes:
         trainable: numbers of those that a derivative is wanted for by the device's own method; None for torch's.
         leaves: those among them that were asked for.
-        has_tensors: whether any was a torch tensor.
         has_batches: whether any angle was a batch of them.
     """
 
     trainable: frozenset[int] | None
     leaves: dict[int, Tensor]
-    has_tensors: bool = False
     has_batches: bool = False
 
     def tensor(self, number: int, value: Any) -> Tensor:
         """One parameter in double precision."""
-        if isinstance(value, Tensor):
-            self.has_tensors = True
-            tensor = value.cpu()
-        else:
-            tensor = torch.from_numpy(np.array(qml.math.toarray(value)))
+        tensor = value.cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(qml.math.toarray(value)))
         tensor = tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
         if self.trainable is not None and number in self.trainable:
             tensor = self.leaves.setdefault(number, tensor.detach().requires_grad_())
@@ -85,18 +85,21 @@ class _Parameters:
 
     def angles(self, values: Sequence[Any]) -> Tensor:
         """Numbers, or batches of them, as one tensor of shape (1 or batch, n)."""
+        kinds = set(map(type, values))  # a look at each of thousands of numbers takes longer than their simulation
+        if any(issubclass(kind, Box) for kind in kinds):
+            values = list(map(unboxed, values))
+            kinds = set(map(type, values))
+        if kinds <= _NUMBERS:
+            return self._leaf(torch.from_numpy(np.array(values, dtype=np.float64)[None]))
         self.has_batches = any(getattr(value, "ndim", 0) for value in values)
-        if any(isinstance(value, Tensor) for value in values):
+        if any(issubclass(kind, Tensor) for kind in kinds):
             columns = [torch.as_tensor(value, dtype=torch.float64) for value in values]
             columns = torch.broadcast_tensors(*columns) if self.has_batches else columns
             theta = torch.stack(list(columns), dim=-1).cpu()
-            return self._leaf(theta if self.has_batches else theta[None])
-        if self.has_batches:
-            arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values))
-            theta = torch.from_numpy(np.stack(arrays, axis=1))
         else:
-            theta = torch.tensor([[float(value) for value in values]], dtype=torch.float64)
-        return self._leaf(theta)
+            arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values))
+            theta = torch.from_numpy(np.stack(arrays, axis=-1))
+        return self._leaf(theta if self.has_batches else theta[None])
 
     def _leaf(self, theta: Tensor) -> Tensor:
         """With gradients, if the device's own derivatives are wanted."""
@@ -118,57 +121,64 @@ def run(
         kept: runs by their keys, to find this one in.
     """
     parameters = _Parameters(None if trainable is None else frozenset(trainable), {})
-    starts: list[tuple[int, Operator]] = []
+    starts: list[Operator] = []
     gates: list[Operator] = []
-    numbers: list[int] = []
+    numbers: list[int] = []  # of the first parameter of each gate
     number = more = 0
+    prepared: int | None = None  # the parameter of a StatePrep
     for op in circuit.operations:
-        if starts_circuit(op):
-            starts.append((number, op))
+        if op.name in RUN_BY_NAME:
+            gates.append(op)
+            numbers.append(number)
+        elif starts_circuit(op):
+            starts.append(op)
+            prepared = prepared if op.name in FLIPS else number
         elif isinstance(op, Loader):
             more += loaded_orders(op)
             for part in _loaded(op, number, parameters):
-                if starts_circuit(part):
-                    starts.append((number, part))
-                else:
-                    gates.append(part)
-                    numbers.append(_NO_NUMBER)
+                (starts if starts_circuit(part) else gates).append(part)
+            numbers += [_NO_NUMBER] * (len(gates) - len(numbers))
         else:
-            parameters.has_tensors |= any(isinstance(value, Tensor) for value in op.data)
             gates.append(op)
             numbers.append(number)
-        number += op.num_params
-    places = {wire: place for place, wire in enumerate(wires)}
-    where = [tuple([places[wire] for wire in gate.wires.labels]) for gate in gates]
+        number += len(op.data)
 
-    prepared = next((first for first, op in starts if op.name not in FLIPS), None)
-    operations = [op for _, op in starts]
-    space, start = initial_state(operations, wires, lambda value: parameters.tensor(prepared or 0, value), more)
-    compiled = compile_circuit(gates, where, space)
+    space, start = initial_state(starts, wires, lambda value: parameters.tensor(prepared or 0, value), more)
+    compiled = compile_circuit(gates, wires, space)
     given = [_given(gates[item.gate], numbers[item.gate], item, parameters) for item in compiled.given]
-    own = {item.gate for item in compiled.given}
-    named = [index for index, gate in enumerate(gates) if gate.num_params and index not in own]
-    theta = parameters.angles([gates[index].data[0] for index in named])
+    theta = parameters.angles([gates[index].data[0] for index in compiled.parametrized])
     processes = _with_leaves(circuit, number, parameters)
 
-    values = (tensor.detach().numpy().tobytes() for tensor in (theta, start, *given))
-    key = id(compiled), wires, space.orders, frozenset(trainable or ()), tuple(values)
+    key: tuple[object, ...] = ()
+    if kept is not None:
+        values = (tensor.detach().numpy().tobytes() for tensor in (theta, start, *given))
+        key = id(compiled), wires, space.orders, frozenset(trainable or ()), tuple(values)
     # With a trainable observable the measurements are this run's own.
     if kept is not None and max(parameters.leaves, default=0) < number and (same := kept.get(key)) is not None:
         return replace(same, processes=processes)
+    kinds = {type(value) for op in circuit.operations for value in op.data}
+    parameters_of = circuit.get_parameters(trainable_only=False) if trainable else []
     state = SectorVector(wires, space, _final(start, theta, given, compiled))
-    theta_of = [numbers[index] for index in named]
+    theta_of = [numbers[index] for index in compiled.parametrized]
     return Run(
         state,
         processes,
         parameters.has_batches or ((prepared is not None or bool(given)) and circuit.batch_size is not None),
-        parameters.has_tensors,
+        any(issubclass(kind, Tensor) for kind in kinds),
         theta,
         theta_of,
         parameters.leaves,
+        {number: np.shape(parameters_of[number]) for number in trainable or ()},
         compiled,
         key,
     )
+
+
+def unboxed(value: Any) -> Any:
+    """A value without autograd's boxes around it, one for each derivative that is being taken."""
+    while isinstance(value, Box):
+        value = value._value
+    return value
 
 
 def _loaded(op: Loader, number: int, parameters: _Parameters) -> list[Operator]:
@@ -223,7 +233,7 @@ def _final(start: Tensor, theta: Tensor, given: Sequence[Tensor], compiled: Comp
     return apply_circuit(start.to(dtype).expand(batch, -1), angles, entries.to(dtype), compiled.circuit)
 
 
-def exact_results(circuit: QuantumScript, done: Run, as_numpy: bool) -> Any:
+def exact_results(done: Run, as_numpy: bool) -> Any:
     """One result for each measurement, alone if there is only one."""
     results = [as_array(result) if as_numpy else result for result in exact_tensors(done)]
     return results[0] if len(results) == 1 else tuple(results)
