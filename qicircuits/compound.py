@@ -174,11 +174,12 @@ def compound_method(method: str, matrix: Tensor, vectors: Tensor, order: int) ->
     if method != "auto":
         return method
     n_vectors = math.prod(vectors.shape[: max(vectors.dim() + 1 - matrix.dim(), 0)])
-    modes = prefers_modes(n, k, n_vectors)
+    training = torch.is_grad_enabled() and (matrix.requires_grad or vectors.requires_grad)
+    modes = prefers_modes(n, k, n_vectors, matrix.dtype, training)
     serves = k > 1 and rotates(matrix.device, n, order) and not matrix.is_complex()
     if (
         serves
-        and prefers_rotation(n, order, n_vectors)
+        and prefers_rotation(n, order, n_vectors, matrix.dtype, training)
         and not torch.compiler.is_compiling()
         and _is_rotation(matrix)
     ):

@@ -134,7 +134,9 @@ def layout_method(
         return "gates"
     circuits = math.prod(angles.shape[:-1])
     vectors_each = math.prod(common_shape(vectors.shape[:-1], angles.shape[:-1])) // max(circuits, 1)
-    prefers = prefers_compound(vectors.device, layout.n, order, layout.n_gates, vectors_each)
+    training = torch.is_grad_enabled() and (vectors.requires_grad or angles.requires_grad)
+    shape = layout.n, order, layout.n_gates, vectors_each
+    prefers = prefers_compound(vectors.device, *shape, vectors.dtype, training)
     return "compound" if prefers else "gates"
 
 

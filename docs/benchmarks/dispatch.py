@@ -1,9 +1,9 @@
 """Find where method="auto" is not the fastest of our methods: python docs/benchmarks/dispatch.py --help.
 
-Over a grid of sizes, numbers of vectors, dtypes, and forward alone or with the backward to vectors and angles (or
-matrix), every explicit method of `apply_layout` and `compound_apply` takes turns with "auto". auto loses where it
-takes more than 1.2 times as long as the fastest explicit method, in the medians and in the shortest times alike:
-noise rarely shows in both.
+Over a grid of circuits, sizes, numbers of vectors, dtypes, and forward alone or with the backward to vectors and
+angles (or matrix), every explicit method of `apply_layout` and `compound_apply` takes turns with "auto". auto loses
+where it takes more than 1.2 times as long as the fastest explicit method, in the medians and in the shortest times
+alike: noise rarely shows in both.
 """
 
 import json
@@ -34,6 +34,8 @@ from rich.console import Console
 from rich.progress import track
 from rivals import Problem, our_call, our_methods
 
+from qicircuits import pyramid, v_shape
+
 PAGE = Path(__file__).with_suffix(".md")
 RESULTS = Path(__file__).parent / "results" / "dispatch.json"
 PACKAGES = ("torch", "numba", "numpy")
@@ -43,6 +45,7 @@ SIZES = [
     *((n, 3) for n in (8, 12, 20, 24, 30)),
     *((8, 4), (12, 4), (16, 4), (20, 5), (8, 6), (16, 12)),
 ]
+CIRCUITS = {"pyramid": pyramid, "v_shape": v_shape}
 VECTORS = (1, 16, 128, 1024)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 PASSES = ("forward", "training")
@@ -83,12 +86,13 @@ def loss(times: dict[str, Summary]) -> tuple[float, str]:
 
 
 def measure_grid(
-    grid: list[tuple[tuple[int, int], int, str, str]], repetitions: int, limit: float, seed: int
+    grid: list[tuple[str, tuple[int, int], int, str, str]], repetitions: int, limit: float, seed: int
 ) -> list[Cell]:
     cells = []
-    for (n, order), vectors, dtype, passes in track(grid, "Cells", console=Console(stderr=True)):
-        problem = Problem.random(n, order, (vectors,), DTYPES[dtype], seed)
-        for function in our_methods(problem):
+    for circuit, (n, order), vectors, dtype, passes in track(grid, "Cells", console=Console(stderr=True)):
+        problem = Problem.random(n, order, (vectors,), DTYPES[dtype], seed, circuit=CIRCUITS[circuit])
+        # A matrix is the same work whatever its circuit.
+        for function in our_methods(problem) if circuit == "pyramid" else ["apply_layout"]:
             found = in_turns(calls(problem, function, passes), repetitions, limit=limit)
             if not found:
                 continue
@@ -96,6 +100,7 @@ def measure_grid(
             ratio, best = loss(times)
             cell = {
                 "function": function,
+                "circuit": circuit,
                 "n": n,
                 "order": order,
                 "vectors": vectors,
@@ -110,7 +115,7 @@ def rows(cells: list[Cell]) -> list[list[str]]:
     """One line for each of these cells."""
     return [
         [
-            cell["function"],
+            cell["function"] if cell["function"] == "compound_apply" else f"apply_layout, {cell['circuit']}",
             f"({cell['n']}, {cell['order']})",
             str(cell["vectors"]),
             cell["dtype"],
@@ -148,6 +153,7 @@ def main(
     limit: Annotated[float, typer.Option(help="Seconds for the turns of one method in one cell.")] = 0.15,
     sizes: Annotated[str, typer.Option(help='Only these, as "16,4 44,2".')] = "",
     vectors: Annotated[str, typer.Option(help="Numbers of vectors.")] = " ".join(map(str, VECTORS)),
+    circuits: Annotated[str, typer.Option(help="Layouts of apply_layout.")] = " ".join(CIRCUITS),
     dtypes: Annotated[str, typer.Option(help="Types of vectors, angles and matrices.")] = " ".join(DTYPES),
     passes: Annotated[str, typer.Option(help="forward, training, or both.")] = " ".join(PASSES),
     seed: Annotated[int, typer.Option(help="Seed of angles and vectors.")] = 0,
@@ -167,8 +173,10 @@ def main(
     pin_threads(threads)
     chosen = [tuple(map(int, size.split(","))) for size in sizes.split()] or SIZES
     grid = [
-        (size, number, dtype, one)
-        for size, number, dtype, one in product(chosen, map(int, vectors.split()), dtypes.split(), passes.split())
+        (circuit, size, number, dtype, one)
+        for circuit, size, number, dtype, one in product(
+            circuits.split(), chosen, map(int, vectors.split()), dtypes.split(), passes.split()
+        )
         if number * math.comb(*size) <= MOST_AMPLITUDES
     ]
     where = environment(PACKAGES, seed) | {"repetitions": repetitions, "limit": limit}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qicircuits import Layout, apply_layout, compound_apply, compound_matrix, orthogonal_from_angles, pyramid, subsets
+from qicircuits import Layout, apply_layout, compound_apply, compound_matrix, pyramid, subsets
 from qicircuits.subsets import subset_array, subset_integers
 
 __all__ = ["Problem", "Rival", "gradients", "our_call", "our_methods", "states", "vectors"]
@@ -32,6 +32,9 @@ LARGEST = {
 LARGEST_COMPOUND = 2**29
 
 
+Circuit = Callable[[int], Layout]
+
+
 class Rival(NamedTuple):
     """What is timed, and how its answer is read."""
 
@@ -41,7 +44,7 @@ class Rival(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """A pyramid with random angles in [-pi, pi], its matrix, and random unit vectors, shape (..., C(n, k))."""
+    """A circuit with random angles in [-pi, pi], its matrix, and random unit vectors, shape (..., C(n, k))."""
 
     layout: Layout
     order: int
@@ -50,13 +53,15 @@ class Problem:
     x: Tensor
 
     @classmethod
-    def random(cls, n: int, order: int, batch: tuple[int, ...], dtype: torch.dtype, seed: int) -> "Problem":
+    def random(
+        cls, n: int, order: int, batch: tuple[int, ...], dtype: torch.dtype, seed: int, *, circuit: Circuit = pyramid
+    ) -> "Problem":
         generator = torch.Generator().manual_seed(seed)
-        layout = pyramid(n)
+        layout = circuit(n)
         angles = (2 * torch.rand(layout.n_gates, dtype=torch.float64, generator=generator) - 1) * math.pi
         x = torch.randn(*batch, math.comb(n, order), dtype=torch.float64, generator=generator)
         x /= x.norm(dim=-1, keepdim=True)
-        matrix = orthogonal_from_angles(angles, layout)
+        matrix = apply_layout(torch.eye(n, dtype=torch.float64), angles, layout, 1).mT
         return cls(layout, order, angles.to(dtype), matrix.to(dtype), x.to(dtype))
 
     @property

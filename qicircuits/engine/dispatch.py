@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..layouts import Layout, brickwork
+from .limits import fewest_vectors, fewest_vectors_by_compound
 from .reference import sweep_phased_rows, sweep_rows
 from .shapes import common_shape
 from .weight_one import circuit_matrix, gate_lists, gate_wires
@@ -54,23 +55,11 @@ __all__ = [
 _FEW = 6
 _FEW_LONG_RANGE = 4
 
-# Taking A apart costs more than it saves for fewer numbers in the modes of all vectors, T n^(k+1), than these: from
-# so many vectors T on. The last tile of a few vectors is mostly empty.
-_LEAST_BY_MODES = {64: 500_000, 12: 8_000_000}
-
-# Building C_k(A), forward and backward, takes as long as multiplying so many vectors by it.
-_VECTORS_TO_BUILD = 2000
+# Above order 2, a single vector of so many wires is faster by the gates of A than by its modes, without gradients.
+_WIRES_OF_ONE_BY_GATES = 24
 
 # The tables of more pairs of rows than this take longer to make than the gates, and fill the memory.
 _MOST_ROWS = 2**24
-
-# Beyond this many rotations of two amplitudes, by order, finding the matrix of a circuit takes less than it saves.
-_MOST_ROTATIONS = {1: 2_000_000, 2: 500_000, 3: 2_500_000}
-_MOST_ROTATIONS_ABOVE = 8_000_000
-
-# The matrix takes as long whatever the circuit: one with fewer gates than this part of n(n-1)/2 is faster by them.
-_SHALLOW = 3
-_SHALLOW_OF_WIRES = 8
 
 # Order 1 alone is one product a block, and beyond this n the library's product is the faster.
 _LARGEST_SINGLE = 64
@@ -120,33 +109,28 @@ def weight_one_matrix(angles: Tensor, layout: Layout) -> Tensor:
     return circuit_matrix(angles, *gate_lists(layout), layout.n)
 
 
-def prefers_compound(device: torch.device, n: int, order: int, n_gates: int, vectors: int) -> bool:
+def prefers_compound(
+    device: torch.device, n: int, order: int, n_gates: int, vectors: int, dtype: torch.dtype, training: bool
+) -> bool:
     """Whether a circuit that is a compound is applied faster as one than gate by gate, to so many vectors."""
     if not (_HAS_KERNELS and device.type == "cpu"):
         return order <= 3
-    if vectors < _FEW or not 0 < order < n:
-        return False
-    shallow = _SHALLOW_OF_WIRES if order == 1 else _SHALLOW
-    if shallow * n_gates < n * (n - 1) // 2:
-        return False
-    return n_gates * math.comb(n - 2, order - 1) * vectors > _MOST_ROTATIONS.get(order, _MOST_ROTATIONS_ABOVE)
+    return 0 < order < n and vectors >= fewest_vectors_by_compound(n, order, n_gates, dtype, training)
 
 
-def prefers_modes(n: int, order: int, vectors: int) -> bool:
+def prefers_modes(n: int, order: int, vectors: int, dtype: torch.dtype, training: bool) -> bool:
     """Whether the modes of A are faster than building C_k(A) and multiplying by it."""
-    if order not in (2, 3):
-        return False
-    # What a vector costs by modes, against one product with C_k(A) (docs/benchmarks/compound.py).
-    costs = 100 / n if order == 2 else 3000 / n**2
-    return (costs - 1) * vectors < _VECTORS_TO_BUILD
+    return order in (2, 3) and vectors < fewest_vectors("modes", "dense", n, order, dtype, training)
 
 
-def prefers_rotation(n: int, order: int, vectors: int) -> bool:
+def prefers_rotation(n: int, order: int, vectors: int, dtype: torch.dtype, training: bool) -> bool:
     """Whether A in SO(n) is faster taken apart than applied by its modes, or built."""
     if order > 3:
         return True
-    numbers = vectors * n ** (order + 1)
-    return any(vectors >= count and numbers >= least for count, least in _LEAST_BY_MODES.items())
+    if vectors == 1 and not training and order == 3 and n >= _WIRES_OF_ONE_BY_GATES:
+        return True
+    least = fewest_vectors("modes", "rotation", n, order, dtype, training)
+    return least <= vectors < fewest_vectors("rotation", "dense", n, order, dtype, training)
 
 
 def rotates(device: torch.device, n: int, order: int) -> bool:

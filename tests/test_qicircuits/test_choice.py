@@ -17,6 +17,7 @@ from qicircuits import (
     staircase,
 )
 from qicircuits.engine import dispatch
+from qicircuits.engine.limits import _LIMITS, fewest_vectors, fewest_vectors_by_compound
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,29 @@ def test_compounds(n, order, vectors, is_rotation, method):
     assert explain_compound(matrix, x, order).startswith(f"{method}: ")
     auto, explicit = (compound_apply(matrix, x, order, method=m) for m in ("auto", method))
     assert torch.equal(auto, explicit)
+
+
+@pytest.mark.parametrize("methods", _LIMITS)
+def test_limits_are_the_measured_ones_and_lie_between_them_elsewhere(methods):
+    # Sizes by sectors that have them, as far as the rows are sectors of their own order.
+    for order, rows in _LIMITS[methods].items():
+        sectors = {math.comb(n, order): n for n in range(order, 130)}
+        measured = sorted(size for size in rows if size in sectors)
+        for column, (training, dtype) in enumerate(itertools.product((False, True), (torch.float32, torch.float64))):
+            limits = [fewest_vectors(*methods, sectors[size], order, dtype, training) for size in measured]
+            assert limits == pytest.approx([rows[size][column] for size in measured])
+            for low, high in itertools.pairwise(measured):
+                ends = sorted((rows[low][column], rows[high][column]))
+                for size in (size for size in sectors if low < size < high):
+                    limit = fewest_vectors(*methods, sectors[size], order, dtype, training)
+                    assert ends[0] * (1 - 1e-9) <= limit <= ends[1] * (1 + 1e-9)
+
+
+def test_the_fewer_gates_the_more_vectors_it_takes_for_a_compound():
+    limits = [
+        fewest_vectors_by_compound(30, 3, n_gates, torch.float64, False)
+        for n_gates in (1000, 435, 300, 250, 200, 57, 29)
+    ]
+    assert limits == sorted(limits)
+    assert limits[1] == fewest_vectors("gates", "compound", 30, 3, torch.float64, False)
+    assert limits[-2:] == [math.inf, math.inf]
