@@ -11,48 +11,13 @@ A bias is taken off while X is made of a tile, and added while the tile is made 
 
 import numpy as np
 
-from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_products, copy, multiply_block, shift
+from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_products, multiply_block, shift
 from .cpu_tiles import Flat, kernel, load_tile, store_tile
 
-__all__ = [
-    "TILES_PER_FLUSH",
-    "copy_spans",
-    "flush",
-    "rotate_blocks",
-    "shift_features",
-    "unrotate_blocks",
-]
+__all__ = ["TILES_PER_FLUSH", "flush", "rotate_blocks", "unrotate_blocks"]
 
 TILES_PER_FLUSH = 16
 """Sums over tokens are kept lane by lane, and added up in float64 after this many tiles."""
-
-
-@kernel()
-def copy_spans(
-    x: Flat, token_step: int, feature_step: int, y: Flat, y_step: int, first: int, last: int, edges: Flat
-) -> None:
-    """y = x on the features edges[0]..edges[1]-1, edges[2]..edges[3]-1 and so on of the tokens first..last-1."""
-    lanes = LANE_BYTES // y.itemsize
-    for token in range(first, last):
-        for span in range(0, edges.size, 2):
-            start, stop = edges[span], edges[span + 1]
-            origin, target = token * token_step, token * y_step
-            if feature_step == 1:
-                while start + lanes <= stop:
-                    copy(y, target + start, x, origin + start, y.dtype.type(1))
-                    start += lanes
-            for feature in range(start, stop):
-                y[target + feature] = x[origin + feature * feature_step]
-
-
-@kernel()
-def shift_features(
-    x: Flat, token_step: int, feature_step: int, y: Flat, y_step: int, count: int, bias: Flat, sign: int
-) -> None:
-    """y = x + sign bias on the first bias.size features of the first `count` tokens."""
-    for token in range(count):
-        for i in range(bias.size):
-            y[token * y_step + i] = x[token * token_step + i * feature_step] + sign * bias[i]
 
 
 @kernel()

@@ -7,15 +7,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.library import CustomOpDef  # type: ignore[attr-defined]
 
 from . import cpu_circuits as cpu_circuits  # brings its operator's kernels with it
-from .cpu_compound import copy_spans, rotate_blocks, shift_features, unrotate_blocks
+from .cpu_compound import rotate_blocks, unrotate_blocks
+from .cpu_features import copy_spans, find_identities, pad_matrices, shift_features
 from .cpu_lanes import BLOCK
 from .cpu_tangents import added_tangent, tangent_rows, tangent_sector
 from .cpu_tiles import Flat, flat_rows, in_chunks, lanes, scratch, tile_width
 from .cpu_windows import Windows, factor_windows, rotate_windows, window_rows
+from .gradient import kept_tensors, refuse_second_derivatives
 
-__all__ = ["SectorKernels", "rotate_sectors", "rotate_sectors_backward"]
+__all__ = ["SectorKernels", "register_rotation_gradient", "rotate_sectors", "rotate_sectors_backward"]
 
 
 @torch.library.custom_op("qicircuits::rotate_sectors", mutates_args=(), device_types="cpu")
@@ -62,12 +65,13 @@ def rotate_sectors_backward(
     sectors: list[int],
     n_blocks: int,
     block_size: int,
+    wants_x: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of x, in its dtype, and of A, in its own."""
-    grad_x = torch.empty(out.shape, dtype=matrices.dtype)
+    """The gradients of x, in its dtype, and of A, in its own; that of x is empty unless `wants_x`."""
+    grad_x = torch.empty(out.shape if wants_x else (0,), dtype=matrices.dtype)
     layer = SectorKernels(matrices, bias, sectors, n_blocks, block_size, out.shape)
     adjoint, state = flat_rows(grad.to(matrices.dtype)), flat_rows(out.to(matrices.dtype))
-    m = torch.from_numpy(layer.unrotate(adjoint, state, grad_x.view(-1).numpy()))
+    m = torch.from_numpy(layer.unrotate(adjoint, state, grad_x.view(-1).numpy() if wants_x else None))
     return grad_x.to(out.dtype), (m @ matrices.double()).to(matrices.dtype)
 
 
@@ -85,25 +89,30 @@ def _(
     sectors: list[int],
     n_blocks: int,
     block_size: int,
+    wants_x: bool,
 ) -> tuple[Tensor, Tensor]:
-    return out.new_empty(out.shape), matrices.new_empty(matrices.shape)
+    return out.new_empty(out.shape if wants_x else (0,)), matrices.new_empty(matrices.shape)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, matrices, bias, *ctx.plan = inputs
-    ctx.save_for_backward(output, matrices, bias)
+def register_rotation_gradient(operator: CustomOpDef, backward: CustomOpDef) -> None:
+    """Let `backward(grad, out, matrices, bias, *plan, wants_x)` serve `operator(x, matrices, bias, *plan)`."""
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, matrices, bias, *ctx.plan = inputs
+        ctx.save_for_backward(output, matrices, bias)
+
+    def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        out, matrices, bias = kept_tensors(ctx)
+        wants_x, _, wants_bias, *_ = ctx.needs_input_grad
+        grad_x, grad_matrices = backward(grad, out, matrices, bias, *ctx.plan, wants_x or wants_bias)
+        grad_bias = (grad.to(matrices.dtype) - grad_x).sum(0).to(bias.dtype) if wants_bias else None
+        return grad_x if wants_x else None, grad_matrices, grad_bias, *[None] * len(ctx.plan)
+
+    operator.register_autograd(differentiate, setup_context=setup)
+    refuse_second_derivatives(backward)
 
 
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    out, matrices, bias = ctx.saved_tensors
-    grad_x, grad_matrices = rotate_sectors_backward(grad, out, matrices, bias, *ctx.plan)
-    grad_bias = None
-    if ctx.needs_input_grad[2]:
-        grad_bias = (grad.to(matrices.dtype) - grad_x).sum(0).to(bias.dtype)
-    return grad_x, grad_matrices, grad_bias, None, None, None
-
-
-rotate_sectors.register_autograd(_differentiate, setup_context=_setup_context)
+register_rotation_gradient(rotate_sectors, rotate_sectors_backward)
 
 _Vectors = tuple[Flat, int, int]
 
@@ -134,16 +143,17 @@ class SectorKernels:
         # Beside order 2 there is a column for order 1.
         self.size = -(-(self.n + (self.single >= 0 and self.pair >= 0)) // BLOCK) * BLOCK
         self.has_products = max(self.single, self.pair) >= 0
-        identity = torch.eye(self.n, dtype=matrices.dtype)
-        self.is_identity = (self.matrices == identity).flatten(1).all(1).expand(n_blocks).numpy().copy()
+        self._numbers: Flat = self.matrices.contiguous().numpy()
+        self.is_identity = np.empty(n_blocks, np.bool_)
+        find_identities(self._numbers, self.is_identity)
         self.turned = np.flatnonzero(~self.is_identity)
         self.has_bias = bias is not None
-        bias = matrices.new_zeros(self.features) if bias is None else bias.detach().to(matrices.dtype)
-        self.bias: Flat = bias.contiguous().numpy()
+        own = self.matrices.new_zeros(self.features) if bias is None else bias.detach().to(matrices.dtype)
+        self.bias: Flat = own.contiguous().numpy()
 
     def rotate(self, x: _Vectors, y: Flat) -> None:
         """y = R (x - bias) + bias."""
-        a, windows = self.padded(self.matrices), self._windows(self.matrices)
+        a, windows = self.padded(), self._windows(self.matrices)
 
         def work(first: int, last: int) -> None:
             tokens = first, last
@@ -157,33 +167,38 @@ class SectorKernels:
 
         in_chunks(work, self.tokens, self.width)
 
-    def unrotate(self, grad: _Vectors, y: _Vectors, grad_x: Flat) -> NDArray[np.float64]:
-        """grad_x = R^T grad; returns M of every A, shape of `matrices`."""
-        inverse, windows = self.padded(self.matrices.mT), self._windows(self.matrices.mT)
+    def unrotate(self, grad: _Vectors, y: _Vectors, grad_x: Flat | None) -> NDArray[np.float64]:
+        """grad_x = R^T grad, where it is wanted; returns M of every A, shape of `matrices`."""
+        inverse = self.padded(transposed=True)
+        target = np.empty(0, self.bias.dtype) if grad_x is None else grad_x
+        is_kept = self.is_identity | (grad_x is None)  # blocks whose grad_x is not written
+        windows = {} if grad_x is None else self._windows(self.matrices.mT)
 
         def work(first: int, last: int) -> Flat:
             tokens = first, last
             sums = np.zeros((len(self.matrices), self.size**2))
-            copy_spans(*grad, grad_x, self.features, *tokens, self._unturned())
+            if grad_x is not None:
+                copy_spans(*grad, grad_x, self.features, *tokens, self._unturned())
             if self.has_products:
                 lane_sums = self._scratch(self.size**2 * self.lanes)
                 unrotate_blocks(
-                    *(*grad, *y, grad_x, self.features, *tokens, self.is_identity, self.block_size),
+                    *(*grad, *y, target, self.features, *tokens, is_kept, self.block_size),
                     *(self.single, self.pair, self.bias, inverse, self.n, self.size),
                     *(*self.tiles(3), lane_sums, sums),
                 )
             self._add_tangents(grad, y, tokens, sums)
-            self._rotate_windows(grad, grad_x, tokens, windows, has_bias=False)
+            if grad_x is not None:
+                self._rotate_windows(grad, grad_x, tokens, windows, has_bias=False)
             return sums
 
         sums = np.sum(in_chunks(work, self.tokens, self.width), axis=0)
         return sums.reshape(-1, self.size, self.size)[:, : self.n, : self.n]
 
-    def padded(self, matrices: Tensor) -> Flat:
-        """Matrices with zeros around them, to size times size, a row each."""
-        padded = matrices.new_zeros(len(matrices), self.size, self.size)
-        padded[:, : self.n, : self.n] = matrices
-        return padded.flatten(1).numpy()
+    def padded(self, *, transposed: bool = False) -> Flat:
+        """The matrices, or their transposes, with zeros around them, to size times size, a row each."""
+        padded = np.zeros((len(self.matrices), self.size**2), self.bias.dtype)
+        pad_matrices(self._numbers, transposed, self.size, padded)
+        return padded
 
     def _unturned(self) -> NDArray[np.int64]:
         """Starts and stops of the features that no rotation but the identity reaches."""

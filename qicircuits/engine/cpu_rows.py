@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cpu_compound import copy_spans, rotate_blocks
-from .cpu_rotation import SectorKernels, rotate_sectors, rotate_sectors_backward
+from .cpu_compound import rotate_blocks
+from .cpu_features import copy_spans
+from .cpu_rotation import SectorKernels, register_rotation_gradient, rotate_sectors, rotate_sectors_backward
 from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, scratch
 from .cpu_vectors import columns, rotate_vectors
 
@@ -66,15 +67,19 @@ def _rotate_runs_backward(
     sectors: list[int],
     n_blocks: int,
     block_size: int,
+    wants_x: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of x, in its dtype, and of all A_i, in theirs."""
-    grad_x, grad_matrices = torch.empty(out.shape, dtype=out.dtype), torch.zeros_like(matrices)
+    """The gradients of x, in its dtype, and of all A_i, in theirs; that of x is empty unless `wants_x`."""
+    grad_x = torch.empty(out.shape if wants_x else (0,), dtype=out.dtype)
+    grad_matrices = torch.zeros_like(matrices)
     for (start, stop), owner in _runs(stops, owners):
-        grad_x[start:stop] = grad[start:stop]
+        run_grad = grad[start:stop]
         if owner >= 0:
-            run = grad[start:stop], out[start:stop], matrices[owner]
-            grad_x[start:stop], found = rotate_sectors_backward(*run, bias, sectors, n_blocks, block_size)
+            run = run_grad, out[start:stop], matrices[owner]
+            run_grad, found = rotate_sectors_backward(*run, bias, sectors, n_blocks, block_size, wants_x)
             grad_matrices[owner] += found
+        if wants_x:
+            grad_x[start:stop] = run_grad
     return grad_x, grad_matrices
 
 
@@ -84,25 +89,11 @@ def _(x: Tensor, *_: Any) -> Tensor:
 
 
 @_rotate_runs_backward.register_fake
-def _(grad: Tensor, out: Tensor, matrices: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return out.new_empty(out.shape), matrices.new_empty(matrices.shape)
+def _(grad: Tensor, out: Tensor, matrices: Tensor, *plan: Any) -> tuple[Tensor, Tensor]:
+    return out.new_empty(out.shape if plan[-1] else (0,)), matrices.new_empty(matrices.shape)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, matrices, bias, *ctx.plan = inputs
-    ctx.save_for_backward(output, matrices, bias)
-
-
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    out, matrices, bias = ctx.saved_tensors
-    grad_x, grad_matrices = _rotate_runs_backward(grad, out, matrices, bias, *ctx.plan)
-    grad_bias = None
-    if ctx.needs_input_grad[2]:
-        grad_bias = (grad.to(matrices.dtype) - grad_x).sum(0).to(bias.dtype)
-    return grad_x, grad_matrices, grad_bias, *[None] * len(ctx.plan)
-
-
-rotate_runs.register_autograd(_differentiate, setup_context=_setup_context)
+register_rotation_gradient(rotate_runs, _rotate_runs_backward)
 
 
 def _runs(stops: list[int], owners: list[int]) -> Iterator[tuple[tuple[int, int], int]]:
@@ -129,7 +120,7 @@ def _rotate(
     edges = np.array(
         [edge for _, start, stop in sorted(kernels.sectors, key=lambda one: one[1]) for edge in (start, stop)]
     )
-    padded, line = kernels.padded(flat), columns(kernels.n, matrices.dtype.itemsize)
+    padded, line = kernels.padded(), columns(kernels.n, matrices.dtype.itemsize)
 
     def work(first: int, last: int) -> None:
         vector_buffers = scratch(4 * kernels.size * line, kernels.bias).reshape(4, -1)

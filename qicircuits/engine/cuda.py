@@ -82,6 +82,7 @@ def rotate_backward(
     sectors: list[int],
     n_blocks: int,
     block_size: int,
+    wants_x: bool,
 ) -> tuple[Tensor, Tensor]:
     """`cpu_rotation.rotate_sectors_backward` in one launch, and a sum over the groups of tokens.
 
@@ -89,9 +90,10 @@ def rotate_backward(
         grad: gradient of y, shape (tokens, features), any strides, dtype of y.
         out: y, contiguous.
         matrices, bias, sectors, n_blocks, block_size: as they were.
+        wants_x: whether the gradient of x is wanted; it is found in any case.
 
     Returns:
-        the gradients of x and of A; that of A the same to the last bit in every call.
+        the gradients of x, empty unless wanted, and of A; that of A the same to the last bit in every call.
     """
     grad = _rows(grad)
     grad_x = torch.empty(out.shape, dtype=out.dtype, device=out.device)
@@ -105,7 +107,7 @@ def rotate_backward(
             )
     m = m.sum(0, dtype=torch.float64)
     m = m if len(matrices) > 1 else m.sum(0, keepdim=True)
-    return grad_x, (m @ matrices.double()).to(matrices.dtype)
+    return grad_x if wants_x else grad_x.new_empty(0), (m @ matrices.double()).to(matrices.dtype)
 
 
 rotate_sectors.register_kernel("cuda")(rotate)

@@ -81,10 +81,10 @@ def compare(x, matrices, bias, plan):
     grad = torch.randn(x.shape).to(x)
     if x.stride(0) == 1:
         grad = grad.mT.contiguous().mT
-    found = cuda.rotate_backward(grad, out, matrices, bias, *plan)
+    found = cuda.rotate_backward(grad, out, matrices, bias, *plan, True)
     wide = [t if t is None else t.cpu().to(matrices.dtype) for t in (grad, out, matrices, bias)]
     assert [t.dtype for t in found] == [dtype, matrices.dtype]
-    for actual, expected in zip(found, rotate_sectors_backward(*wide, *plan), strict=True):
+    for actual, expected in zip(found, rotate_sectors_backward(*wide, *plan, True), strict=True):
         assert_close(actual, expected, TOLERANCE[dtype])
 
 
@@ -126,7 +126,7 @@ def test_rotations_take_any_strides(lay):
 
 def test_programs_of_all_groups_of_tokens_add_up_the_same_in_every_call():
     x, matrices, _, plan = draw("two blocks with padding and rest", torch.float32, 70)
-    first, second = (cuda.rotate_backward(x, x, matrices, None, *plan)[1] for _ in range(2))
+    first, second = (cuda.rotate_backward(x, x, matrices, None, *plan, True)[1] for _ in range(2))
     assert first.equal(second)
 
 
@@ -137,7 +137,7 @@ def test_the_identity_changes_no_number(name, dtype, with_bias):
     x, matrices, bias, plan = draw(name, dtype, 3, with_bias=with_bias)
     identity = torch.eye(matrices.shape[-1]).to(matrices).expand_as(matrices)
     assert cuda.rotate(x, identity, bias, *plan).equal(x)
-    assert cuda.rotate_backward(x, x, identity, bias, *plan)[0].equal(x)
+    assert cuda.rotate_backward(x, x, identity, bias, *plan, True)[0].equal(x)
 
 
 def test_the_operators_have_these_kernels_for_cuda():
