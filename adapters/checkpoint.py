@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +35,17 @@ class SavedAdapter:
     folder: Path
     shapes: _Shapes | None
 
-    def shape_of(self, module: str) -> tuple[int, ...] | None:
+    def shape_of(self, module: str, holder: str) -> tuple[int, ...] | None:
         """The shape of the saved parameters of a module.
 
         Args:
             module: its name in the model without adapters.
+            holder: the attribute of its layer that holds them.
 
         Returns:
             the shape, or None if the file has none for it.
         """
-        return (self.shapes or {}).get(f"base_model.model.{module}.quic_parameters")
+        return (self.shapes or {}).get(f"base_model.model.{module}.{holder}")
 
     def check_place(self, model: nn.Module, *, is_needed: bool) -> None:
         """Refuse a missing file, and biases and modules trained in full of other shapes than those of a model.
@@ -73,8 +75,9 @@ class SavedAdapter:
 def read_saved_adapter(folder: Path, config_of: Callable[[str], "QuICConfig"]) -> SavedAdapter:
     """Read the adapter file in a folder, and refuse one that its configuration cannot have written.
 
-    The parameters of a layer have shape (factors times different blocks, n(n-1)/2), n > max(orders). Of a
-    safetensors file only they are read, not the modules trained in full.
+    The parameters of a layer have shape (factors times different blocks, n(n-1)/2), n > max(orders); beside them lie
+    those of its other side if both are turned, and its scales if it has any. Of a safetensors file only they are
+    read, not the modules trained in full.
 
     Args:
         folder: a folder that may hold an adapter file.
@@ -95,14 +98,35 @@ def read_saved_adapter(folder: Path, config_of: Callable[[str], "QuICConfig"]) -
     shapes, parameters = (_read_safetensors if file.suffix == ".safetensors" else _read_pickle)(file)
     if not parameters:
         raise ValueError(f"a QuIC adapter file must hold tensors named quic_parameters, got none in {file}")
+    _check_holders(parameters, config_of(""), file)
     for name, tensor in parameters.items():
-        module = name.removeprefix("base_model.model.").partition(".quic_")[0]
-        _check_parameters(tuple(tensor.shape), config_of(module), f"{name} in {file}")
+        module, _, holder = name.removeprefix("base_model.model.").rpartition(".")
+        if holder != "quic_scales":
+            _check_parameters(tuple(tensor.shape), config_of(module), f"{name} in {file}")
+        elif tensor.dim() != 1:
+            raise ValueError(f"scales must have shape (features,), got {tuple(tensor.shape)} for {name} in {file}")
         if not tensor.is_floating_point():
             raise ValueError(f"parameters must be floating-point numbers, got {tensor.dtype} for {name} in {file}")
         if not tensor.isfinite().all():
             raise ValueError(f"parameters must be finite, got NaN or infinity for {name} in {file}")
     return SavedAdapter(folder, shapes)
+
+
+def _check_holders(parameters: Mapping[str, Tensor], config: "QuICConfig", file: Path) -> None:
+    """Refuse layers without one of the tensors that the configuration gives them all, or with one more."""
+    expected = {"quic_parameters"}
+    expected |= {"quic_in_parameters"} if config.side == "both" else set()
+    expected |= {"quic_scales"} if config.scaling else set()
+    held = defaultdict(set)
+    for name in parameters:
+        module, _, holder = name.rpartition(".")
+        held[module].add(holder)
+    for module, holders in held.items():
+        if holders != expected:
+            raise ValueError(
+                f"a layer must have tensors {sorted(expected)} for side={config.side!r}, scaling={config.scaling}, "
+                f"got {sorted(holders)} for {module} in {file}"
+            )
 
 
 def _check_parameters(shape: tuple[int, ...], config: "QuICConfig", place: str) -> None:
@@ -126,7 +150,7 @@ def _read_safetensors(file: Path) -> tuple[_Shapes, Mapping[str, Tensor]]:
         with safe_open(file, framework="pt") as tensors:
             names = list(tensors.keys())
             shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
-            return shapes, {name: tensors.get_tensor(name) for name in names if "quic_parameters" in name}
+            return shapes, {name: tensors.get_tensor(name) for name in names if _is_own(name)}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"an adapter file must be a complete safetensors file, got {file}: {error}") from error
 
@@ -138,7 +162,11 @@ def _read_pickle(file: Path) -> tuple[_Shapes, Mapping[str, Tensor]]:
     except (OSError, EOFError, RuntimeError, AttributeError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"an adapter file must be complete and hold only tensors, got {file}: {reason}") from error
-    return shapes, {name: tensor for name, tensor in tensors.items() if "quic_parameters" in name}
+    return shapes, {name: tensor for name, tensor in tensors.items() if _is_own(name)}
+
+
+def _is_own(name: str) -> bool:
+    return name.rpartition(".")[2] in ("quic_parameters", "quic_in_parameters", "quic_scales")
 
 
 def _plain(name: str) -> str:

@@ -18,11 +18,12 @@ from qicircuits.subsets import check_integer, rank_subset, subsets, subspace_dim
 
 from .layer import QuICLayer
 from .rotation import Rotation
-from .saved import saved_rotations
+from .saved import ROTATION_HOLDERS, saved_rotations
 
 __all__ = [
     "CompiledBlock",
     "adapted_layers",
+    "adapted_rotations",
     "compile_adapter",
     "compile_block",
     "compile_saved",
@@ -129,7 +130,8 @@ def compile_adapter(
 
     Args:
         model: a model with QuIC adapters.
-        module: name of an adapted module, or the end of it if that is one module only.
+        module: name of an adapted module, or the end of it if that is one module only; with ":in" after it for the
+            rotation of its inputs, where those of both sides are rotated.
         block: index of the block; of F factors of N blocks it is in 0..F N - 1, the first factor's come first. What
             shuffles the features between factors is no circuit.
         adapter_name: name of the adapter; the active one if left out.
@@ -144,14 +146,11 @@ def compile_adapter(
     """
     if layout not in _LAYOUTS:
         raise ValueError(f"layout must be one of {sorted(_LAYOUTS)}, got {layout!r}")
-    name, layer, adapter = _find_layer(model, module, adapter_name)
-    plan = layer.quic_rotation[adapter].plan
+    name, rotation, parameters = _find_rotation(model, module, adapter_name)
     block = check_integer(block, "block")
-    if not 0 <= block < plan.n_rotated_blocks:
-        raise ValueError(f"block must be in 0..{plan.n_rotated_blocks - 1} for {name}, got {block}")
-    return compile_block(
-        name, block, layer.quic_rotation[adapter], constant_parameters(layer, adapter, dtype), layout
-    )
+    if not 0 <= block < rotation.plan.n_rotated_blocks:
+        raise ValueError(f"block must be in 0..{rotation.plan.n_rotated_blocks - 1} for {name}, got {block}")
+    return compile_block(name, block, rotation, constant_parameters(parameters, dtype), layout)
 
 
 def compile_saved(
@@ -192,7 +191,7 @@ def compile_block(
     return CompiledBlock(name, block, plan.orders, _LAYOUTS[layout](plan.n), angles, is_swap_network)
 
 
-def constant_parameters(layer: QuICLayer, adapter: str, dtype: torch.dtype | None) -> Tensor:
+def constant_parameters(parameters: Tensor, dtype: torch.dtype | None) -> Tensor:
     """The parameters as constants on the CPU, where circuits are compiled and run.
 
     Raises:
@@ -200,7 +199,7 @@ def constant_parameters(layer: QuICLayer, adapter: str, dtype: torch.dtype | Non
     """
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"circuits are compiled in float32 or float64, got dtype={dtype}")
-    parameters = layer.quic_parameters[adapter].detach().cpu()
+    parameters = parameters.detach().cpu()
     return parameters.to(torch.promote_types(parameters.dtype, torch.float32) if dtype is None else dtype)
 
 
@@ -219,6 +218,24 @@ def adapted_layers(model: nn.Module, adapter_name: str | None) -> list[tuple[str
     if not found:
         raise ValueError(f"adapter_name must be one of {known}, got {adapter_name!r}")
     return found
+
+
+def adapted_rotations(model: nn.Module, adapter_name: str | None) -> list[tuple[str, Rotation, Tensor]]:
+    """Every (name, rotation, parameters) of the same adapters; a second rotation of a layer, of its inputs, is called
+    as the module with ":in" after it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    layers = adapted_layers(model, adapter_name)
+    return [found for name, layer, adapter in layers for found in _rotations_of(name, layer, adapter)]
+
+
+def _rotations_of(name: str, layer: QuICLayer, adapter: str) -> list[tuple[str, Rotation, Tensor]]:
+    return [
+        (name + ROTATION_HOLDERS[turn.parameters_in], turn.rotation, getattr(layer, turn.parameters_in)[adapter])
+        for turn in layer.quic_turns[adapter]
+    ]
 
 
 @functools.lru_cache(maxsize=64)
@@ -240,16 +257,21 @@ def _layers(model: nn.Module) -> dict[str, QuICLayer]:
     return layers
 
 
-def _find_layer(model: nn.Module, module: str, adapter_name: str | None) -> tuple[str, QuICLayer, str]:
+def _find_rotation(model: nn.Module, module: str, adapter_name: str | None) -> tuple[str, Rotation, Tensor]:
     layers = _layers(model)
-    name = _find_name(list(layers), module)
+    second = ROTATION_HOLDERS["quic_in_parameters"]
+    name = _find_name(list(layers), module.removesuffix(second))
     layer = layers[name]
     known = list(layer.quic_parameters)
     wanted = [a for a in layer.active_adapters if a in known] if adapter_name is None else [adapter_name]
     if len(wanted) != 1 or wanted[0] not in known:
         active = f", and {wanted} are active" if adapter_name is None else ""
         raise ValueError(f"adapter_name must be one of {known} for {name}, got {adapter_name!r}{active}")
-    return name, layer, wanted[0]
+    rotations = {label: (rotation, own) for label, rotation, own in _rotations_of(name, layer, wanted[0])}
+    label = name + second if module.endswith(second) else name
+    if label not in rotations:
+        raise ValueError(f"module must be one of {list(rotations)}, got {module!r}")
+    return label, *rotations[label]
 
 
 def _find_name(known: list[str], module: str) -> str:

@@ -14,7 +14,7 @@ from .checkpoint import SavedAdapter, read_saved_adapter
 from .config_checks import check_count, check_names, check_pattern, check_patterns, check_version
 from .plan import check_block_choice, check_orders
 
-__all__ = ["CONFIG_VERSIONS", "ParameterMap", "QuICConfig", "Side"]
+__all__ = ["CONFIG_VERSIONS", "Composition", "ParameterMap", "QuICConfig", "Side"]
 
 CONFIG_VERSIONS = (1, 2)
 """The versions of the saved configuration that this release reads. It writes the oldest one that says it all, so that
@@ -22,7 +22,10 @@ a release that knows only that one can load what it can serve, and refuses the r
 
 ParameterMap = Literal["cayley", "exponential", "rbs"]
 Side = Literal["out", "in"]
+Composition = Literal["multiplicative", "additive"]
+_Sides = Literal["out", "in", "both"]
 _Bias = Literal["none", "all", "quic_only"]
+_CHOICES = (("parameter_map", ParameterMap), ("side", _Sides), ("composition", Composition), ("bias", _Bias))
 
 
 @dataclass
@@ -51,7 +54,12 @@ class QuICConfig(PeftConfig):
         orders_pattern: other orders, in the same way.
         parameter_map: from numbers to A: "cayley", "exponential", or "rbs", whose numbers are the angles (in
             radians, from the swap-network start) of a brickwork circuit of RBS gates.
-        side: which features of the layer are rotated.
+        side: which features of the layer are rotated: "out" (W' = R W), "in" (W' = W R), or "both"
+            (W' = R_out W R_in, with parameters for each).
+        scaling: whether every rotated feature gets a trained positive scale too: W' = diag(s) R W, or W diag(s) R on
+            the side "in" alone; s = exp(sigma), and sigma, d numbers a layer, starts at 0.
+        composition: "multiplicative", as above, or, for comparisons, "additive": W' = W + diag(s) (R - I) E, or
+            W + E diag(s) (R - I) on the side "in"; E has the shape of W, ones on its diagonal, zeros elsewhere.
         module_dropout: probability, in [0, 1), that a training forward skips the rotation of a layer, for the
             whole batch.
         init_weights: True starts at R = I exactly; False at a random rotation near I (for tests).
@@ -111,9 +119,17 @@ class QuICConfig(PeftConfig):
         default="cayley",
         metadata={"help": "From trained numbers to a rotation: 'cayley', 'exponential' or 'rbs' (angles)."},
     )
-    side: Side = field(
+    side: _Sides = field(
         default="out",
-        metadata={"help": "Which features of the layer are rotated: 'out' (W' = R W) or 'in' (W' = W R)."},
+        metadata={"help": "Which features of the layer are rotated: 'out' (W' = R W), 'in' (W' = W R) or 'both'."},
+    )
+    scaling: bool = field(
+        default=False,
+        metadata={"help": "Whether every rotated feature gets a trained positive scale too."},
+    )
+    composition: Composition = field(
+        default="multiplicative",
+        metadata={"help": "'multiplicative', or for comparisons 'additive': W' = W + (R - I) E, E the identity."},
     )
     module_dropout: float = field(
         default=0.0,
@@ -160,10 +176,12 @@ class QuICConfig(PeftConfig):
         check_version(self.config_version, CONFIG_VERSIONS)
         self.orders = check_orders(self.orders)
         check_block_choice(self.n_blocks, self.block_size)
-        for name, choices in (("parameter_map", ParameterMap), ("side", Side), ("bias", _Bias)):
+        for name, choices in _CHOICES:
             if (value := getattr(self, name)) not in get_args(choices):
                 raise ValueError(f"{name} must be one of {get_args(choices)}, got {value!r}")
-        for name in ("block_share", "init_weights"):
+        if self.composition == "additive" and self.side == "both":
+            raise ValueError("composition='additive' needs side='out' or 'in', got side='both'")
+        for name in ("block_share", "scaling", "init_weights"):
             if not isinstance(value := getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {value!r}")
         if not isinstance(self.module_dropout, int | float) or not 0 <= self.module_dropout < 1:
@@ -177,8 +195,9 @@ class QuICConfig(PeftConfig):
         self._check_patterns()
         self._check_modules()
         self._check_layers()
-        needs_2 = (self.n_factors > 1, self.n_blocks_pattern, self.orders_pattern)
-        self.config_version = 2 if any(needs_2) else 1
+        defaults = {"n_factors": 1, "n_blocks_pattern": {}, "orders_pattern": {}, "scaling": False}
+        is_newer = any(getattr(self, name) != value for name, value in defaults.items())
+        self.config_version = 2 if is_newer or self.side == "both" or self.composition == "additive" else 1
 
     def _check_patterns(self) -> None:
         for name in ("n_blocks_pattern", "orders_pattern"):

@@ -13,6 +13,7 @@ class QuICLinear(QuICLayer):
     """A rotated ``nn.Linear``: weight (out, in)."""
 
     weight_dims = {"out": 0, "in": 1}  # noqa: RUF012 (typed in the base class)
+    can_add = True
 
     @classmethod
     def count_features(cls, base_layer: nn.Module, side: Side) -> int:
@@ -27,6 +28,7 @@ class QuICTransposedLinear(QuICLayer):
     """
 
     weight_dims = {"out": 1, "in": 0}  # noqa: RUF012
+    can_add = True
 
     @classmethod
     def count_features(cls, base_layer: nn.Module, side: Side) -> int:

@@ -1,7 +1,7 @@
 """QuICModel: puts QuIC layers into a model, in the hooks that PEFT gives its tuners."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -85,14 +85,15 @@ class QuICModel(BaseTuner):
             else:
                 _check_is_called(parent)
                 layer = face_of(target)(target, adapter_name, own)
-            if config.saved is not None:
-                _check_shape(layer, adapter_name, config.saved.shape_of(current_key))
+            if (saved := config.saved) is not None:
+                _check_shapes(layer, adapter_name, lambda holder: saved.shape_of(current_key, holder))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{current_key}: {error}") from error
         if layer is target:
             return
         if adapter_name not in self.active_adapters:
-            layer.quic_parameters.requires_grad_(False)
+            for holder in layer.adapter_layer_names:
+                getattr(layer, holder).requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
@@ -210,10 +211,14 @@ class QuICModel(BaseTuner):
         for name, layer in self.named_modules():
             if not isinstance(layer, QuICLayer):
                 continue
-            for adapter_name in layer.quic_rotation:
-                saved = state_dict.get(f"{prefix}{name}.quic_parameters.{adapter_name}")
+            for adapter_name in layer.quic_turns:
+                shapes = {
+                    holder: tuple(state_dict[key].shape)
+                    for holder in layer.adapter_layer_names
+                    if (key := f"{prefix}{name}.{holder}.{adapter_name}") in state_dict
+                }
                 try:
-                    _check_shape(layer, adapter_name, None if saved is None else tuple(saved.shape))
+                    _check_shapes(layer, adapter_name, shapes.get)
                 except ValueError as error:
                     raise ValueError(f"{name.removeprefix('model.')}: {error}") from error
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -229,13 +234,19 @@ def _check_name(adapter_name: str) -> None:
         )
 
 
-def _check_shape(layer: QuICLayer, adapter_name: str, shape: tuple[int, ...] | None) -> None:
-    """Refuse saved parameters of another shape than the layer's."""
-    plan = layer.quic_rotation[adapter_name].plan
-    if shape is not None and shape != plan.parameter_shape:
-        raise ValueError(
-            f"adapter {adapter_name!r} must have parameters of shape {plan.parameter_shape} for {plan}, got {shape}"
-        )
+def _check_shapes(layer: QuICLayer, adapter_name: str, shape_of: Callable[[str], tuple[int, ...] | None]) -> None:
+    """Refuse saved parameters and scales of other shapes than the layer's."""
+    for turn in layer.quic_turns[adapter_name]:
+        plan, shape = turn.rotation.plan, shape_of(turn.parameters_in)
+        if shape is not None and shape != plan.parameter_shape:
+            raise ValueError(
+                f"adapter {adapter_name!r} must have parameters of shape {plan.parameter_shape} for {plan}, "
+                f"got {shape}"
+            )
+    if adapter_name in layer.quic_scales:
+        own, shape = tuple(layer.quic_scales[adapter_name].shape), shape_of("quic_scales")
+        if shape is not None and shape != own:
+            raise ValueError(f"adapter {adapter_name!r} must have scales of shape {own}, got {shape}")
 
 
 def _check_is_called(parent: nn.Module) -> None:

@@ -16,7 +16,7 @@ from .compile import CompiledBlock, adapted_layers
 from .config import QuICConfig
 from .plan import BlockPlan
 from .rotation import Rotation
-from .saved import saved_config
+from .saved import ROTATION_HOLDERS, saved_config
 
 __all__ = ["configured_blocks", "saved_blocks"]
 
@@ -43,7 +43,8 @@ def _(model: nn.Module) -> list[BlockGroup]:
     """The blocks of all active adapters of a layer or a model; layers of one shape become one group."""
     layers: dict[BlockPlan, list[str]] = defaultdict(list)
     for name, layer, adapter in adapted_layers(model, None):
-        layers[layer.quic_rotation[adapter].plan].append(name)
+        for turn in layer.quic_turns[adapter]:
+            layers[turn.rotation.plan].append(name)
     return [
         BlockGroup(brickwork(plan.n), plan.orders, len(names) * plan.n_rotated_blocks, _label(names, plan.features))
         for plan, names in layers.items()
@@ -65,8 +66,8 @@ def saved_blocks(folder: Path) -> list[BlockGroup]:
     assert config.saved.shapes is not None
     groups: dict[tuple[tuple[int, ...], int, int], list[str]] = defaultdict(list)
     for tensor, shape in config.saved.shapes.items():
-        module, found, _ = tensor.removeprefix("base_model.model.").partition(".quic_parameters")
-        if not found:  # biases and modules that are trained in full are saved beside them
+        module, _, holder = tensor.removeprefix("base_model.model.").rpartition(".")
+        if holder not in ROTATION_HOLDERS:  # scales, biases and modules that are trained in full
             continue
         own = config.for_module(module)
         if own.block_share and own.block_size is not None:

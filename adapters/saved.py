@@ -11,7 +11,10 @@ from .config import QuICConfig
 from .plan import plan_blocks
 from .rotation import Rotation
 
-__all__ = ["saved_config", "saved_rotations"]
+__all__ = ["ROTATION_HOLDERS", "saved_config", "saved_rotations"]
+
+ROTATION_HOLDERS = {"quic_parameters": "", "quic_in_parameters": ":in"}
+"""What tensors of parameters are called, and what comes after the module's name in that of the rotation."""
 
 
 def saved_config(folder: Path) -> QuICConfig:
@@ -37,7 +40,7 @@ def saved_config(folder: Path) -> QuICConfig:
 
 
 def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
-    """Every (module name, rotation, parameters) of the adapter in a folder.
+    """Every (module name, rotation, parameters) of the adapter in a folder; see :data:`ROTATION_HOLDERS`.
 
     A folder does not tell how many features a layer has beyond its sectors, nor how many blocks share one A: the
     rotations have one block for each different A, and blocks without padding. Of factors they are one after the other
@@ -51,13 +54,12 @@ def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
     """
     config = saved_config(folder)
     for name, parameters in load_peft_weights(str(folder), device="cpu").items():
-        module, found, _ = name.partition(".quic_parameters")
-        if not found:  # biases and modules that are trained in full are saved beside them
+        module, _, holder = name.removeprefix("base_model.model.").rpartition(".")
+        if holder not in ROTATION_HOLDERS:  # scales, biases and modules that are trained in full
             continue
-        module = module.removeprefix("base_model.model.")
         orders = config.for_module(module).orders
         rows, numbers = parameters.shape  # of all factors: as many blocks of one
         n = (1 + math.isqrt(1 + 8 * numbers)) // 2
         block_size = sum(math.comb(n, order) for order in orders)
         plan = plan_blocks(rows * block_size, orders, block_size=block_size)
-        yield module, Rotation(plan, config.parameter_map), parameters
+        yield module + ROTATION_HOLDERS[holder], Rotation(plan, config.parameter_map), parameters

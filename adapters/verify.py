@@ -9,7 +9,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from .compile import CompiledBlock, adapted_layers, compile_block, constant_parameters
+from .compile import CompiledBlock, adapted_rotations, compile_block, constant_parameters
 from .rotation import Rotation
 from .saved import saved_rotations
 
@@ -83,7 +83,8 @@ def verify_adapter(
         ValueError: the model has no such adapter.
     """
     checks = tuple(check_blocks(model, adapter_name=adapter_name, dtype=dtype, seed=seed))
-    dtypes = {constant_parameters(layer, name, dtype).dtype for _, layer, name in adapted_layers(model, adapter_name)}
+    found = adapted_rotations(model, adapter_name)
+    dtypes = {constant_parameters(parameters, dtype).dtype for _, _, parameters in found}
     return VerificationReport(checks, tolerance=1e-6 if torch.float32 in dtypes else 1e-12)
 
 
@@ -91,10 +92,8 @@ def check_blocks(
     model: nn.Module, *, adapter_name: str | None = None, dtype: torch.dtype | None = None, seed: int = 0
 ) -> Iterator[BlockCheck]:
     """The checks of :func:`verify_adapter` one by one, for progress bars; arguments and errors are the same."""
-    for name, layer, adapter in adapted_layers(model, adapter_name):
-        yield from _check_rotation(
-            name, layer.quic_rotation[adapter], constant_parameters(layer, adapter, dtype), seed
-        )
+    for name, rotation, parameters in adapted_rotations(model, adapter_name):
+        yield from _check_rotation(name, rotation, constant_parameters(parameters, dtype), seed)
 
 
 def verify_saved(folder: Path, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> VerificationReport:

@@ -91,6 +91,8 @@ def test_gradient_checkpointing_in_a_transformer(reentrant):
         {},
         {"parameter_map": "rbs", "orders": (2,), "n_blocks": 2, "side": "in"},
         {"n_blocks": 2, "n_factors": 3},
+        {"side": "both", "scaling": True},
+        {"composition": "additive", "scaling": True},
     ],
 )
 def test_compiles_to_one_graph(values):
