@@ -7,10 +7,20 @@ Importing this package registers the method with PEFT: ``get_peft_model(model, Q
 from . import resources as resources  # tells the estimates of qicircuits about plans, layers and models
 from .compile import compile_adapter
 from .config import QuICConfig
+from .gradient_start import start_from_gradient
 from .model import QuICModel
+from .optimizer import UndecayedAngles, parameter_groups
 from .peft_plugin import register
 from .verify import verify_adapter
 
-__all__ = ["QuICConfig", "QuICModel", "compile_adapter", "verify_adapter"]
+__all__ = [
+    "QuICConfig",
+    "QuICModel",
+    "UndecayedAngles",
+    "compile_adapter",
+    "parameter_groups",
+    "start_from_gradient",
+    "verify_adapter",
+]
 
 register()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..optimizer import UndecayedAngles
 from .checkpoints import CheckpointError, last_complete, remove_old, seal
 
 __all__ = ["CheckpointKeeper", "FinetuneTrainer", "NonFiniteError"]
@@ -20,8 +21,11 @@ class NonFiniteError(RuntimeError):
     """Training left the range of finite numbers."""
 
 
-class FinetuneTrainer(Trainer):
-    """transformers' Trainer, with two more refusals: of a loss that is not finite, and of half a checkpoint."""
+class FinetuneTrainer(UndecayedAngles, Trainer):
+    """transformers' Trainer, with two more refusals: of a loss that is not finite, and of half a checkpoint.
+
+    Weight decay is for modules trained in full, not for the adapter.
+    """
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """All validation examples: only of the training examples those that do not fill a batch are left out."""
