@@ -12,6 +12,7 @@ from typing import Any
 
 import datasets
 import torch
+from peft import PeftModel
 from rich.console import Console
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
@@ -98,9 +99,18 @@ def training_arguments(config: FinetuneConfig, checkpoints: Path) -> TrainingArg
         "report_to": "none",
         "logging_steps": 10,
         "warmup_steps": 0.06,
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "use_cpu": not torch.accelerator.is_available(),  # else processes on CPUs do not find each other
+        "dataloader_pin_memory": torch.accelerator.is_available(),
         **training.trainer_arguments,
     }
+    if passed.get("fsdp"):
+        sharding = {"state_dict_type": "SHARDED_STATE_DICT", **(passed.get("fsdp_config") or {})}
+        if sharding["state_dict_type"] != "SHARDED_STATE_DICT":
+            raise ValueError(
+                "a checkpoint of a sharded run must be sharded, training.fsdp_config.state_dict_type: "
+                f"SHARDED_STATE_DICT, got {sharding['state_dict_type']}"
+            )
+        passed["fsdp_config"] = sharding
     try:
         arguments = TrainingArguments(
             output_dir=str(checkpoints),
@@ -144,6 +154,8 @@ def _trainer(
         callbacks.append(bar)
     if config.training.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    if arguments.fsdp and "transformer_cls_names_to_wrap" not in arguments.fsdp_plugin_args:
+        arguments.fsdp_plugin_args["transformer_cls_names_to_wrap"] = _shardable(prepared.model)
     trainer = FinetuneTrainer(
         model=prepared.model,
         args=arguments,
@@ -155,7 +167,19 @@ def _trainer(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
+    if config.task != "causal-lm":
+        # These models take the number of items of all parts of a batch and leave it out of the loss, which Trainer
+        # then takes for a mean over the batch: gradients would be as many times too large as there are parts.
+        trainer.model_accepts_loss_kwargs = False
     return trainer
+
+
+def _shardable(model: PeftModel) -> list[str]:
+    """The kinds of layers to shard one by one: not those around the embedding, which accelerate shards by itself."""
+    base = model.get_base_model()
+    around = [name for name, module in base.named_modules() if base.get_input_embeddings() in module.modules()]
+    kinds = {type(base.get_submodule(name)).__name__ for name in around}
+    return sorted(set(base._no_split_modules or ()) - kinds)
 
 
 def _finish(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -26,6 +27,15 @@ class FinetuneTrainer(UndecayedAngles, Trainer):
 
     Weight decay is for modules trained in full, not for the adapter.
     """
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Shard on CPUs too, where `training.fsdp` is set: accelerate 1.15 does so on accelerators only."""
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp and state.distributed_type == DistributedType.MULTI_CPU:
+            state.distributed_type = DistributedType.FSDP
+            state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """All validation examples: only of the training examples those that do not fill a batch are left out."""
@@ -49,6 +59,7 @@ class FinetuneTrainer(UndecayedAngles, Trainer):
         try:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
+            _find_best(self.args, self.state)
             if self.is_world_process_zero():
                 seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
         except (OSError, RuntimeError, SafetensorError) as error:
@@ -79,6 +90,12 @@ class CheckpointKeeper(TrainerCallback):
     def __init__(self, keep: int) -> None:
         self._keep = keep
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """The best checkpoint is where it is now, not where the run was when it was written."""
+        _find_best(args, state)
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
@@ -90,3 +107,10 @@ class CheckpointKeeper(TrainerCallback):
         """A new checkpoint is complete: older ones may go."""
         if state.is_world_process_zero:
             remove_old(Path(str(args.output_dir)), self._keep, state.best_global_step)
+
+
+def _find_best(args: TrainingArguments, state: TrainerState) -> None:
+    """Name the folder of the best checkpoint, for Trainer looks for it before shards are written into it."""
+    best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
+    if best.is_dir():
+        state.best_model_checkpoint = str(best)

@@ -148,7 +148,8 @@ class SectorKernels:
         find_identities(self._numbers, self.is_identity)
         self.turned = np.flatnonzero(~self.is_identity)
         self.has_bias = bias is not None
-        own = self.matrices.new_zeros(self.features) if bias is None else bias.detach().to(matrices.dtype)
+        # A copy: storage that numpy has seen cannot be freed, and sharded training frees that of parameters.
+        own = self.matrices.new_zeros(self.features) if bias is None else bias.detach().to(matrices.dtype, copy=True)
         self.bias: Flat = own.contiguous().numpy()
 
     def rotate(self, x: _Vectors, y: Flat) -> None:
