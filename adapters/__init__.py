@@ -5,6 +5,7 @@ Importing this package registers the method with PEFT: ``get_peft_model(model, Q
 """
 
 from . import resources as resources  # tells the estimates of qicircuits about plans, layers and models
+from .bank import AdapterBank
 from .compile import compile_adapter
 from .config import QuICConfig
 from .gradient_start import start_from_gradient
@@ -14,6 +15,7 @@ from .peft_plugin import register
 from .verify import verify_adapter
 
 __all__ = [
+    "AdapterBank",
     "QuICConfig",
     "QuICModel",
     "UndecayedAngles",

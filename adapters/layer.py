@@ -43,7 +43,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
 
     adapter_layer_names = ("quic_parameters", "quic_in_parameters", "quic_scales")
     other_param_names = ("quic_rotation", "quic_matrices", "quic_side", "quic_dropout", "quic_turns")
-    lent: LentRotations | None = None
+    lent: tuple[LentRotations, ...] = ()
 
     feature_dim: ClassVar[int] = -1
     """The dimension of inputs and outputs that holds the features."""
@@ -229,7 +229,7 @@ class QuICLayer(nn.Module, BaseTunerLayer):
                 x = self._rotate_rows(x, group, None)
         single = []
         for name in dict.fromkeys(adapter_names):
-            if name in self.quic_turns and not self._has_only_rotations(name):
+            if name in self.quic_turns and not self.has_only_rotations(name):
                 rows = torch.tensor(
                     [row for row, other in enumerate(adapter_names) if other == name], device=x.device
                 )
@@ -256,13 +256,12 @@ class QuICLayer(nn.Module, BaseTunerLayer):
                 f"adapter_names needs one name a row of the batch, got {len(adapter_names)} names for {len(x)} rows"
             )
         groups = []
-        if self.lent is not None:
-            owners = [self.lent.places.get(name, -1) for name in adapter_names]
-            turn = self.quic_turns[self.lent.host][0]
-            groups.append(RowGroup(turn.side, turn.rotation, self.lent.matrices, owners))
+        for lent in self.lent:
+            owners = [lent.places.get(name, -1) for name in adapter_names]
+            groups.append(RowGroup(lent.side, lent.rotation, lent.matrices, owners))
         kinds = defaultdict(list)
         for name in dict.fromkeys(adapter_names):
-            if name in self.quic_turns and self._has_only_rotations(name):
+            if name in self.quic_turns and self.has_only_rotations(name):
                 for turn in self.quic_turns[name]:
                     kinds[turn.side, turn.rotation].append((name, turn))
         for (side, rotation), turns in kinds.items():
@@ -271,7 +270,8 @@ class QuICLayer(nn.Module, BaseTunerLayer):
             groups.append(RowGroup(side, rotation, matrices, [places.get(name, -1) for name in adapter_names]))
         return groups
 
-    def _has_only_rotations(self, name: str) -> bool:
+    def has_only_rotations(self, name: str) -> bool:
+        """Whether an adapter of the layer neither scales nor adds."""
         return name not in self.quic_scales and not any(turn.is_added for turn in self.quic_turns[name])
 
     def _turn(self, x: Tensor, name: str, turn: Turn, bias: Tensor | None) -> Tensor:
@@ -315,11 +315,10 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.quic_parameters]
         if not names:
             return
-        weight = self._mergeable_weight()
+        weight = self.mergeable_weight()
         merged = weight.detach()
         for name in names:
-            for turn in self.quic_turns[name]:
-                merged = self._turn_weight(merged, name, turn, inverse=False)
+            merged = self.turn_weight(merged, name, inverse=False)
             if safe_merge and not merged.isfinite().all():
                 raise ValueError(f"a merged weight must be finite, got NaN or infinity from adapter {name!r}")
         with torch.no_grad():
@@ -331,16 +330,20 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         if not self.merged:
             warnings.warn("no adapter is merged, nothing to unmerge", stacklevel=2)
             return
-        weight = self._mergeable_weight()
+        weight = self.mergeable_weight()
         restored = weight.detach()
         for name in reversed(self.merged_adapters):
-            for turn in reversed(self.quic_turns[name]):
-                restored = self._turn_weight(restored, name, turn, inverse=True)
+            restored = self.turn_weight(restored, name, inverse=True)
         with torch.no_grad():
             weight.copy_(restored)
         self.merged_adapters.clear()
 
-    def _mergeable_weight(self) -> Tensor:
+    def mergeable_weight(self) -> Tensor:
+        """The base weight.
+
+        Raises:
+            ValueError: it is quantised.
+        """
         weight: Tensor = self.get_base_layer().weight
         if not weight.is_floating_point():
             raise ValueError(
@@ -350,10 +353,14 @@ class QuICLayer(nn.Module, BaseTunerLayer):
         return weight
 
     @torch.no_grad()
-    def _turn_weight(self, weight: Tensor, name: str, turn: Turn, *, inverse: bool) -> Tensor:
-        dim, parameters = self.weight_dims[turn.side], getattr(self, turn.parameters_in)[name]
-        turned = turn.merge(parameters, self._scales(name, turn), weight.movedim(dim, -1), inverse=inverse)
-        return turned.movedim(-1, dim)
+    def turn_weight(self, weight: Tensor, name: str, *, inverse: bool) -> Tensor:
+        """A weight with an adapter put into it, or taken out of it; in at least float32."""
+        turns = self.quic_turns[name]
+        for turn in reversed(turns) if inverse else turns:
+            dim, parameters = self.weight_dims[turn.side], getattr(self, turn.parameters_in)[name]
+            turned = turn.merge(parameters, self._scales(name, turn), weight.movedim(dim, -1), inverse=inverse)
+            weight = turned.movedim(-1, dim)
+        return weight
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         """Follow the base layer's device, and float64, but never its shorter types: R would lose orthogonality."""

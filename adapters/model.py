@@ -1,9 +1,9 @@
 """QuICModel: puts QuIC layers into a model, in the hooks that PEFT gives its tuners."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTuner
@@ -16,7 +16,12 @@ from .config import QuICConfig
 from .faces import face_of
 from .layer import QuICLayer
 from .maps import share_rotations
+from .names import nearest_names
+from .switching import switch_adapter
 from .targets import check_targets
+
+if TYPE_CHECKING:
+    from .bank import AdapterBank
 
 __all__ = ["QuICModel"]
 
@@ -37,6 +42,8 @@ class QuICModel(BaseTuner):
     prefix = "quic_"
     tuner_layer_cls = QuICLayer
     target_module_mapping = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    bank: "AdapterBank | None" = None
+    """More adapters beside the model: see :class:`~adapters.bank.AdapterBank`."""
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Add an adapter to the model, or leave the model as it was if some target cannot be adapted."""
@@ -107,8 +114,24 @@ class QuICModel(BaseTuner):
             TypeError: `adapter_names` is not a list of names.
             ValueError: a name is unknown, or a weight is quantised or also that of another module.
         """
-        self._check_merge(adapter_names)
+        self.check_merge(adapter_names)
         super().merge_adapter(adapter_names, safe_merge)
+
+    def switch_adapter(self, adapter_name: str) -> None:
+        """Merge an adapter in the place of the one that is merged, or of none.
+
+        Where both have one plan and side, W <- R_new R_old^T W (side "in": W <- W R_old^T R_new) by one rotation in
+        float64; else one is taken out and the other put in. The weights are rounded once.
+
+        Args:
+            adapter_name: one of the model's adapters.
+
+        Raises:
+            ValueError: several adapters are merged, the name is unknown, or a weight is quantised or also that of
+                another module. Nothing has changed.
+        """
+        self._check_known([adapter_name])
+        switch_adapter(self, adapter_name)
 
     def _unload_and_optionally_merge(
         self,
@@ -118,12 +141,17 @@ class QuICModel(BaseTuner):
         adapter_names: list[str] | None = None,
     ) -> nn.Module:
         if merge:
-            self._check_merge(adapter_names)
+            self.check_merge(adapter_names)
         return super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
 
-    def _check_merge(self, adapter_names: Any) -> None:
+    def check_merge(self, adapter_names: Any) -> None:
+        """Refuse unknown adapters, and weights that other modules hold; for the arguments of :meth:`merge_adapter`.
+
+        Raises:
+            TypeError, ValueError: as :meth:`merge_adapter`.
+        """
         names = self.active_adapters if adapter_names is None else adapter_names
-        self._check_known(names, list(self.peft_config))
+        self._check_known(names)
         holders = defaultdict(list)
         for name, parameter in self.model.named_parameters(remove_duplicate=False):
             holders[parameter].append(name)
@@ -145,7 +173,8 @@ class QuICModel(BaseTuner):
         names = kwargs.pop("adapter_names", None)
         if names is not None:
             self._check_adapter_names(names)
-        with self._share_rotations(names), self._pass_adapter_names(names, args, kwargs):
+        bank = nullcontext() if names is None or self.bank is None else self.bank.lend(names)
+        with self._share_rotations(names), bank, self._pass_adapter_names(names, args, kwargs):
             yield
 
     def _share_rotations(self, names: Sequence[str] | None) -> AbstractContextManager[None]:
@@ -165,11 +194,15 @@ class QuICModel(BaseTuner):
             yield
             return
         copies = self._copies_of_rows(args, kwargs)
+        bank = self.bank
+        # Modules trained in full are those of the host for all adapters of a bank.
+        served = names if bank is None else [bank.host if name in bank else name for name in names]
 
         def pass_names(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:
             # Generation repeats each row, but not for the encoder of an encoder-decoder model.
             repeat = copies if args and len(args[0]) == copies * len(names) else 1
-            return args, {**kwargs, "adapter_names": [name for name in names for _ in range(repeat)]}
+            own = names if isinstance(module, QuICLayer) else served
+            return args, {**kwargs, "adapter_names": [name for name in own for _ in range(repeat)]}
 
         hooks = [
             module.register_forward_pre_hook(pass_names, with_kwargs=True)
@@ -197,14 +230,16 @@ class QuICModel(BaseTuner):
     def _check_adapter_names(self, names: Any) -> None:
         if self.training:
             raise ValueError("adapter_names needs a model in evaluation mode, got one in training: call eval()")
-        self._check_known(names, [*self.peft_config, "__base__"])
+        self._check_known(names, ["__base__"], self.bank or ())
 
-    @staticmethod
-    def _check_known(names: Any, known: list[str]) -> None:
+    def _check_known(self, names: Any, *others: Collection[str]) -> None:
+        """Refuse what is not a list of names of the model's adapters, or of others."""
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"adapter_names must be a list of names, got {names!r}")
-        if unknown := set(names) - set(known):
-            raise ValueError(f"adapter_names must be among {known}, got {sorted(unknown)}")
+        known = [self.peft_config, *others]
+        if unknown := {name for name in names if not any(name in these for these in known)}:
+            hint = nearest_names(unknown, [name for these in known for name in these])
+            raise ValueError(f"adapter_names must be names of adapters, got {sorted(unknown)}: {hint}")
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """Refuse parameters of another shape; torch calls this before it loads anything below."""

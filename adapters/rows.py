@@ -22,12 +22,14 @@ class LentRotations:
     """Rotations of adapters that a layer does not hold, for the length of a call.
 
     Attributes:
-        host: the layer's own adapter whose plan and side they share.
+        side: the side of the layer that they rotate.
+        rotation: where their blocks lie.
         places: the index of every lent adapter, by its name.
         matrices: the A_i, shape (lent adapters, F N, n, n), or (lent adapters, F, n, n) where blocks share one.
     """
 
-    host: str
+    side: Side
+    rotation: Rotation
     places: Mapping[str, int]
     matrices: Tensor
 

@@ -4,14 +4,15 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from peft.utils import load_peft_weights
+from peft.utils import SAFETENSORS_WEIGHTS_NAME, load_peft_weights
+from safetensors.torch import load_file
 from torch import Tensor
 
 from .config import QuICConfig
 from .plan import plan_blocks
 from .rotation import Rotation
 
-__all__ = ["ROTATION_HOLDERS", "saved_config", "saved_rotations"]
+__all__ = ["ROTATION_HOLDERS", "saved_config", "saved_rotations", "saved_tensors"]
 
 ROTATION_HOLDERS = {"quic_parameters": "", "quic_in_parameters": ":in"}
 """What tensors of parameters are called, and what comes after the module's name in that of the rotation."""
@@ -37,6 +38,21 @@ def saved_config(folder: Path) -> QuICConfig:
     if config.saved is None or config.saved.shapes is None:
         raise ValueError(f"a saved adapter has a file of parameters, got none in {folder}")
     return config
+
+
+def saved_tensors(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of the adapter in a folder, by its name in the safetensors file.
+
+    Args:
+        folder: what ``save_pretrained`` wrote; :func:`saved_config` has checked it.
+
+    Raises:
+        ValueError: the adapter is saved in another kind of file.
+    """
+    file = folder / SAFETENSORS_WEIGHTS_NAME
+    if not file.is_file():
+        raise ValueError(f"the adapter must be saved as {SAFETENSORS_WEIGHTS_NAME}, got none in {folder}")
+    return load_file(file)
 
 
 def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:

@@ -92,7 +92,7 @@ def test_mixed_batch_with_several_samples():
     ("names", "error", "message"),
     [
         (["default"], ValueError, "one name a row of the batch, got 1 names for 3 rows"),
-        (["default", "other", "__base__"], ValueError, r"among \['default', '__base__'\], got \['other'\]"),
+        (["default", "defautl", "__base__"], ValueError, r"got \['defautl'\]: the nearest to 'defautl' is 'default'"),
         ("default", TypeError, "must be a list of names.*got 'default'"),
         ([0, 0, 0], TypeError, "must be a list of names"),
     ],

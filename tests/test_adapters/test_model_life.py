@@ -50,7 +50,7 @@ def test_a_module_of_two_names_is_not_merged():
 @pytest.mark.parametrize(
     ("names", "error", "message"),
     [
-        (["defualt"], ValueError, r"adapter_names must be among \['default'\], got \['defualt'\]"),
+        (["defualt"], ValueError, r"got \['defualt'\]: the nearest to 'defualt' is 'default'"),
         (["default", "nope"], ValueError, r"got \['nope'\]"),
         ("default", TypeError, "adapter_names must be a list of names, got 'default'"),
     ],
