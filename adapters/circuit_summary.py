@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from qicircuits import brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape
 from qicircuits.circuits import RBS, connectivity_report, to_native
@@ -24,6 +25,9 @@ LAYOUTS: dict[str, Callable[[int], Layout]] = {
     make.__name__: make for make in (brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape)
 }
 """The layouts by name."""
+
+_DRAWN = 48  # most gates that are drawn as text: with the angles of more, a diagram fills the screen
+_NARROWEST = 40
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,13 @@ class CircuitSummary:
         if picture is not None and picture.suffix not in (".svg", ".pdf", ".png"):
             raise ValueError(f"a picture is a file .svg, .pdf or .png, got {picture}")
         if picture is not None:
-            angles = None if self.compiled is None else self.compiled.angles
-            figure: Any = draw_circuit(self.layout, angles).figure  # whole, though typed as perhaps a part of one
+            axes = draw_circuit(self.compiled or self.layout)
+            figure: Any = axes.figure  # whole, though typed as perhaps a part of one
             figure.savefig(picture)
         if program is not None and self.compiled is not None:
             program.write_text(self.compiled.to_openqasm(version), encoding="utf-8")
 
-    def __rich__(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         native = Table(title="Two-qubit gates, by the kind that a machine has")
         counts = self.two_qubit_gates()
         for kind in counts:
@@ -100,7 +104,14 @@ class CircuitSummary:
             heading += (
                 "\nThe wires are reversed after the last gate: read wire n-1-i as wire i, with the sign (-1)^i."
             )
-        return Group(heading, native, fits, self._cost())
+        yield heading
+        if self.layout.n_gates <= _DRAWN:
+            width = max(options.max_width, _NARROWEST)
+            diagram = draw_circuit(self.compiled or self.layout, output="text", width=width)
+            yield Text(f"\n{diagram}\n", no_wrap=True)
+        else:
+            yield f"{self.layout.n_gates:,} gates are too many for a diagram here; --draw FILE draws them."
+        yield from (native, fits, self._cost())
 
     def _cost(self) -> Any:
         return estimate(self.layout if self.compiled is None else self.compiled)

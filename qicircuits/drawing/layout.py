@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 
 from ..layouts import Layout
-from .diagram import check_circuit, describe, diagram_page, page_size, paint_diagram, place_columns, write_title
-from .style import ACCENT, sheet
+from .diagram import PITCH, diagram_page, gate_fill, page_size, paint_diagram, place_columns, write_title
+from .scheme import Scheme, check_circuit, layout_scheme
+from .style import sheet
 
 __all__ = ["draw_layout"]
 
-PITCH = 0.75  # units that a bar takes
 ACROSS = 3  # most diagrams in a row
 UNIT, WIDEST = 0.34, 13.0  # inches: of a unit, and of a figure of several
 
@@ -46,33 +46,36 @@ def draw_layout(*layouts: Layout, gate: str = "rbs", ax: Axes | None = None) -> 
     check_circuit(gate, *layouts)
     if not layouts:
         raise TypeError("draw_layout takes one layout or more, got none")
+    schemes = [layout_scheme(layout, gate, None, named=False) for layout in layouts]
     if len(layouts) == 1:
-        return _draw_one(layouts[0], gate, ax)
+        return _draw_one(schemes[0], ax)
     if ax is not None:
         raise ValueError(f"ax holds a single layout, got {len(layouts)} layouts; draw them one by one")
-    return _draw_several(layouts, gate)
+    return _draw_several(schemes)
 
 
-def _draw_one(layout: Layout, gate: str, ax: Axes | None) -> Axes:
-    columns = place_columns(layout, PITCH)
-    ax, points = diagram_page(ax, layout, columns)
-    paint_diagram(ax, layout, columns, gate, [ACCENT[gate]] * layout.n_gates, 1, points)
-    write_title(ax, describe(layout, gate), points)
+def _draw_one(scheme: Scheme, ax: Axes | None) -> Axes:
+    words = [""] * len(scheme.marks)
+    columns = place_columns(scheme, words, PITCH)
+    ax, points = diagram_page(ax, scheme, columns)
+    fills = [gate_fill(mark, "layer") for mark in scheme.marks]
+    paint_diagram(ax, scheme, columns, words, fills, 1, points)
+    write_title(ax, scheme.title, points)
     return ax
 
 
-def _draw_several(layouts: tuple[Layout, ...], gate: str) -> Figure:
+def _draw_several(schemes: list[Scheme]) -> Figure:
     """Every diagram at the top left of its cell; each row is as high, each column as wide, as its largest."""
-    sizes = [page_size(layout, place_columns(layout, PITCH)) for layout in layouts]
-    across = min(ACROSS, len(layouts))
+    sizes = [page_size(scheme, place_columns(scheme, scheme.words, PITCH)) for scheme in schemes]
+    across = min(ACROSS, len(schemes))
     widths = [max(width for width, _ in sizes[column::across]) for column in range(across)]
-    rows = range(0, len(layouts), across)
+    rows = range(0, len(schemes), across)
     heights = [max(height for _, height in sizes[row : row + across]) for row in rows]
     unit = min(UNIT, WIDEST / sum(widths))
     figure = sheet(sum(widths) * unit, sum(heights) * unit)
-    for index, (layout, (width, height)) in enumerate(zip(layouts, sizes, strict=True)):
+    for index, (scheme, (width, height)) in enumerate(zip(schemes, sizes, strict=True)):
         row, column = divmod(index, across)
         left, top = sum(widths[:column]) / sum(widths), 1 - sum(heights[:row]) / sum(heights)
         box = (left, top - height / sum(heights), width / sum(widths), height / sum(heights))
-        _draw_one(layout, gate, figure.add_axes(box))
+        _draw_one(scheme, figure.add_axes(box))
     return figure

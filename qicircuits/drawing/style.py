@@ -14,6 +14,8 @@ __all__ = [
     "DIVERGING",
     "FAINT",
     "INK",
+    "LOADER",
+    "LOADER_BANDS",
     "PAPER",
     "colour_bar",
     "ink_around",
@@ -28,6 +30,8 @@ FAINT = "#7a828e"
 BAND = "#f0f3f7"
 PAPER = "#ffffff"
 ACCENT = {"rbs": "#1b5e9e", "fbs": "#c2570c"}  # apart in hue and in grey, for every common colour blindness
+LOADER = "#9fd3b4"  # as light as the layers' gates are dark: apart in print too
+LOADER_BANDS = ("#dff0e5", "#eff8f2")
 DIVERGING = "RdBu_r"  # safe for red-green colour blindness; the sign stays readable
 FONT = "DejaVu Sans"  # comes with matplotlib, so a drawing is the same everywhere
 DPI = 150

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from adapters import QuICConfig, compile_adapter, verify_adapter
 from adapters.cli import app
+from adapters.compile import compile_saved
 from adapters.rotation import Rotation
+from qicircuits.drawing import draw_circuit
 
 
 @pytest.fixture
@@ -113,6 +115,19 @@ def test_the_first_block_is_taken_where_none_is_named(runner, saved):
     printed = runner.invoke(app, ["circuit", str(folder)])
     assert printed.exit_code == 0
     assert ("The wires are reversed" in printed.stdout) == compile_adapter(model, "first").is_swap_network
+
+
+def test_small_circuits_are_drawn_as_text_in_the_width_of_the_terminal(saved):
+    _, folder = saved
+    compiled = compile_saved(folder)
+    for columns in (60, 120):
+        terminal = CliRunner(env={"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"})
+        printed = terminal.invoke(app, ["circuit", str(folder)]).stdout
+        assert draw_circuit(compiled, output="text", width=columns) in printed
+        assert f"{compiled.angles[0]:.2f}".replace("-", "−") in printed
+        large = terminal.invoke(app, ["circuit", "brickwork", "--wires", "11"]).stdout
+        assert "55 gates are too many for a diagram here" in large
+        assert "●" not in large
 
 
 @pytest.mark.parametrize(

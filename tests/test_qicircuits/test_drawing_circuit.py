@@ -12,7 +12,8 @@ from matplotlib.patches import Polygon
 
 from qicircuits import Layout, brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape
 from qicircuits.drawing import draw_circuit, draw_layout
-from qicircuits.drawing.diagram import TOP, gate_outline, stagger
+from qicircuits.drawing.diagram import TOP, gate_outline
+from qicircuits.drawing.scheme import GateMark, stagger
 
 LAYOUTS = [pyramid(5), brickwork(5), x_shape(6), v_shape(4), staircase(3), butterfly(8), round_robin(7)]
 
@@ -77,7 +78,8 @@ def test_stagger_uses_as_few_columns_as_gates_cross():
 
 def test_rbs_leaves_the_wires_between_alone_and_fbs_marks_them():
     def width_at(wire, gate):
-        outline = gate_outline((0, 3), gate, 0.0, 1)
+        mark = GateMark(gate, (0, 3) if gate == "rbs" else (0, 1, 2, 3))
+        outline = gate_outline(mark, 0.0, TOP, 1)
         near = np.abs(outline[:, 1] - TOP - wire) < 0.05
         return np.ptp(outline[near, 0]) if near.any() else 0.0
 
