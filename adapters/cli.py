@@ -15,6 +15,7 @@ from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
 
 from .circuit_summary import LAYOUTS, summarise_block, summarise_layout
 from .cli_finetune import finetune
+from .cli_plan import plan
 from .compile import compile_saved
 from .config import ParameterMap, QuICConfig
 from .evaluation.assets import SENTENCES, AssetError, cache_folder, encoder_folder, fetch
@@ -210,6 +211,7 @@ def verify(
         raise typer.Exit(code=1)
 
 
+app.command(epilog="Example: quic plan path/to/model --budget 10000 --orders 1,2")(plan)
 app.command(epilog="Example: quic finetune config.yaml --set training.learning_rate=1e-3")(finetune)
 
 

@@ -1,19 +1,18 @@
 """Adapters as blocks for a cost estimate: plans, compiled blocks, layers, models, and what is saved of them."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 
 import torch
 from peft import get_peft_model
 from torch import nn
-from transformers import AutoConfig, AutoModel
 
 from qicircuits.layouts import brickwork
 from qicircuits.resources import BlockGroup, describe_blocks
 
 from .compile import CompiledBlock, adapted_layers
 from .config import QuICConfig
+from .meta_model import meta_model
 from .plan import BlockPlan
 from .rotation import Rotation
 from .saved import ROTATION_HOLDERS, saved_config
@@ -90,19 +89,13 @@ def configured_blocks(file: Path, config: QuICConfig) -> list[BlockGroup]:
     The model is made on torch's meta device, without its weights.
 
     Args:
-        file: the config.json of a transformers model.
+        file: the config.json of a transformers model, or a folder with one.
         config: the adapter's.
 
     Raises:
         ValueError: the file is not the configuration of a model, or the adapter does not fit it.
     """
-    try:
-        values = json.loads(file.read_text("utf-8"))
-        model_config = AutoConfig.for_model(**values)
-        with torch.device("meta"):
-            model = AutoModel.from_config(model_config)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"a configuration of a transformers model is needed, got {file}: {error}") from error
+    model = meta_model(file)
     with torch.device("meta"):
         return describe_blocks(get_peft_model(model, config))
 

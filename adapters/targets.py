@@ -5,8 +5,10 @@ from collections.abc import Collection
 from typing import Any
 
 from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils.constants import INCLUDE_LINEAR_LAYERS_SHORTHAND
 from peft.utils.other import get_pattern_key
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from .config import QuICConfig
 
@@ -41,7 +43,10 @@ def check_targets(config: QuICConfig, model: nn.Module, defaults: Collection[str
             if not _reaches(config, layer, modules)
         ],
     }
-    adapted = [name for name in modules if check_target_module_exists(config, name)]
+    if config.target_modules == INCLUDE_LINEAR_LAYERS_SHORTHAND:  # PEFT will expand it later
+        adapted = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    else:
+        adapted = [name for name in modules if check_target_module_exists(config, name)]
     for pattern in ("n_blocks_pattern", "orders_pattern"):
         unmatched[pattern] = [
             key for key in getattr(config, pattern) if all(get_pattern_key([key], name) != key for name in adapted)

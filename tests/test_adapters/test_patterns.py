@@ -83,6 +83,17 @@ def test_a_pattern_that_matches_no_target_is_refused(pattern, key):
         get_peft_model(bert(), QuICConfig(target_modules=["query", "value"], **{pattern: {key: values[pattern]}}))
 
 
+def test_patterns_of_all_linear_layers():
+    config = QuICConfig(target_modules="all-linear", n_blocks_pattern={"intermediate.dense": 3})
+    found = {
+        name: layer.quic_rotation["default"].plan.n_blocks
+        for name, layer in layers(get_peft_model(bert(), config)).items()
+    }
+    assert {name.split(".")[-2] for name, count in found.items() if count == 3} == {"intermediate"}
+    with pytest.raises(ValueError, match=r"every entry of n_blocks_pattern must match .* got .'LayerNorm'"):
+        get_peft_model(bert(), QuICConfig(target_modules="all-linear", n_blocks_pattern={"LayerNorm": 3}))
+
+
 def test_a_pattern_that_does_not_fit_its_layer_names_it():
     config = QuICConfig(target_modules=["query", "value"], n_blocks_pattern={"value": 16})
     with pytest.raises(ValueError, match=r"^encoder.layer.0.attention.self.value: a block of 32 // 16 = 2 features"):

@@ -1,0 +1,30 @@
+"""A transformers model of which only the configuration is at hand, without weights."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel
+
+__all__ = ["meta_model"]
+
+
+def meta_model(path: Path) -> nn.Module:
+    """The model on torch's meta device; nothing is downloaded.
+
+    Args:
+        path: the config.json of a transformers model, or a folder with one.
+
+    Raises:
+        ValueError: it is not the configuration of a model.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        values = json.loads(file.read_text("utf-8"))
+        config = AutoConfig.for_model(**values)
+        with torch.device("meta"):
+            model: nn.Module = AutoModel.from_config(config)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"a configuration of a transformers model is needed, got {file}: {error}") from error
+    return model
