@@ -69,27 +69,29 @@ def _load(source: str, config: DataConfig, split: str, origin: str) -> Dataset:
         return _package(source.removeprefix("package:"), split)
     path = Path(source).expanduser()
     builder, arguments = _FORMATS.get(path.suffix.lower(), (None, {}))
+    where: dict[str, Any] = {"path": source, "name": config.subset}
+    if path.is_dir():
+        if not any(file.suffix.lower() in _IMAGES for file in path.rglob("*")):
+            raise ValueError(f"{origin} must be a file or a folder of images, got {path} without images")
+        where = {"path": "imagefolder", "data_dir": str(path)}
+    elif builder is not None:
+        if not path.is_file():
+            raise ValueError(f"{origin} must be an existing file, got {path}")
+        where = {"path": builder, "data_files": str(path), **arguments}
+    elif path.exists():
+        raise ValueError(f"{origin} must end in one of {', '.join(_FORMATS)}, got {path}")
     try:
-        if path.is_dir():
-            if not any(file.suffix.lower() in _IMAGES for file in path.rglob("*")):
-                raise ValueError(f"{origin} must be a file or a folder of images, got {path} without images")
-            return load_dataset("imagefolder", data_dir=str(path), split=split)
-        if builder is not None:
-            if not path.is_file():
-                raise ValueError(f"{origin} must be an existing file, got {path}")
-            return load_dataset(builder, data_files=str(path), split=split, **arguments)
-        if path.suffix and path.exists():
-            raise ValueError(f"{origin} must end in one of {', '.join(_FORMATS)}, got {path}")
-        return load_dataset(source, config.subset, split=split)
-    except DatasetGenerationError as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise ValueError(f"{origin} must be a readable {builder or 'data set'}, got {source}: {reason}") from error
-    except DatasetNotFoundError as error:
-        raise ValueError(f"{origin} must be a file, a folder or a data set on the hub, got {source}") from error
-    except ConnectionError as error:
+        return load_dataset(**where, split=split)
+    except (DatasetNotFoundError, ConnectionError) as error:
+        got = "none of this name" if isinstance(error, DatasetNotFoundError) else "no connection to the hub"
         raise ValueError(
-            f"{origin} must be a file, a folder or a data set on the hub, got {source}, and the hub is out of reach"
+            f"{origin} must be a file, a folder or a data set on the hub, got {got}: {source}"
         ) from error
+    except (DatasetGenerationError, OSError, ValueError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        if "corresponds to no data" in reason:
+            raise ValueError(f"{origin} must have rows, got none in {split} of {source}") from error
+        raise ValueError(f"{origin} must be readable as {builder or 'examples'}, got {source}: {reason}") from error
 
 
 def _package(name: str, split: str) -> Dataset:

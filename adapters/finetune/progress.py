@@ -65,7 +65,8 @@ class TrainingBar(TrainerCallback):
 
     def close(self) -> None:
         """Leave the bar as it stands; also where training failed."""
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
 
 class RunLog(TrainerCallback):

@@ -28,7 +28,7 @@ def with_lively_weights(model):
 
 
 def bert(cls=BertModel, **values):
-    return with_lively_weights(cls(BertConfig(vocab_size=30, max_position_embeddings=16, **SIZES, **values)))
+    return with_lively_weights(cls(BertConfig(vocab_size=30, max_position_embeddings=16, **{**SIZES, **values})))
 
 
 def gpt2():

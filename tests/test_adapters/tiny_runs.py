@@ -4,8 +4,9 @@ import csv
 import random
 
 import yaml
-from tiny_models import bert
-from transformers import BertTokenizer
+from PIL import Image
+from tiny_models import bert, gpt2, vit
+from transformers import BertTokenizer, ViTImageProcessorPil
 
 GOOD, BAD = ["good", "fine", "great"], ["bad", "awful", "poor"]
 FILLING = ["the", "a", "film", "was", "very", "not", "and"]
@@ -57,3 +58,28 @@ def write_config(file, model, train, validation, output, **values):
         config[key] = {**config[key], **value} if isinstance(value, dict) and key in config else value
     file.write_text(yaml.safe_dump(config))
     return file
+
+
+def vit_checkpoint(folder):
+    """A ViT of 16 x 16 pixels without a head, and its image processor."""
+    vit().save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
+    return folder
+
+
+def gpt2_checkpoint(folder, tokenizer):
+    """A GPT-2 with the vocabulary of the BERT in another folder, whose tokens for padding and the end are its own."""
+    gpt2().save_pretrained(folder)
+    BertTokenizer.from_pretrained(tokenizer, pad_token="[PAD]", eos_token="[SEP]").save_pretrained(folder)
+    return folder
+
+
+def write_images(folder, count):
+    """A folder for each of two classes: dark pictures and bright ones."""
+    for row in range(count):
+        name = ["dark", "bright"][row % 2]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        Image.new("L" if row % 3 else "RGB", (20, 20), 60 + 120 * (row % 2) if row % 3 else (90, 90, 90)).save(
+            folder / name / f"{row}.png"
+        )
+    return folder
