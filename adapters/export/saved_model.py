@@ -1,0 +1,84 @@
+"""The model of a saved adapter: its base checkpoint, of the class it was trained as, with the adapter put in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from peft import PeftModel
+from peft.utils import load_peft_weights
+from torch import Tensor
+
+from ..config import QuICConfig
+from ..saved import saved_config
+
+__all__ = ["load_saved_model", "probe_inputs"]
+
+_CLASSES = {
+    "SEQ_CLS": "AutoModelForSequenceClassification",
+    "TOKEN_CLS": "AutoModelForTokenClassification",
+    "QUESTION_ANS": "AutoModelForQuestionAnswering",
+    "CAUSAL_LM": "AutoModelForCausalLM",
+    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
+    "FEATURE_EXTRACTION": "AutoModel",
+}
+_HEADS = re.compile(r"(?:^|\.)(?:classifier|score)\.(?:.*\.)?weight$")
+
+
+def load_saved_model(folder: Path, base: str | None = None) -> PeftModel:
+    """A saved adapter on its base model, for inference.
+
+    Args:
+        folder: what ``save_pretrained`` wrote.
+        base: folder or hub name of the base checkpoint; by default the one that the adapter names.
+
+    Raises:
+        ValueError: there is no QuIC adapter in the folder, it names no base or no class of model, or it belongs to
+            another base.
+        OSError: there is no such base checkpoint.
+    """
+    config = saved_config(folder)
+    checkpoint = base or config.base_model_name_or_path
+    if not checkpoint:
+        raise ValueError(f"a saved adapter must name its base model, got none in {folder}: give it as base")
+    head = _label_count(folder)
+    values: dict[str, Any] = {} if head is None else {"num_labels": head, "ignore_mismatched_sizes": True}
+    model = _class_of(config, folder).from_pretrained(checkpoint, **values)
+    return PeftModel.from_pretrained(model, str(folder)).eval()
+
+
+def _class_of(config: QuICConfig, folder: Path) -> Any:
+    if config.task_type is not None:
+        return getattr(transformers, _CLASSES[str(getattr(config.task_type, "value", config.task_type))])
+    mapping = config.auto_mapping or {}
+    found = getattr(transformers, str(mapping.get("base_model_class")), None)
+    if found is None or not issubclass(found, transformers.PreTrainedModel):
+        raise ValueError(
+            f"a saved adapter must name its task_type or a model class of transformers, got auto_mapping={mapping} "
+            f"in {folder}"
+        )
+    return found
+
+
+def _label_count(folder: Path) -> int | None:
+    """The number of labels of a head that was saved with the adapter."""
+    heads = [tensor for name, tensor in load_peft_weights(str(folder), device="cpu").items() if _HEADS.search(name)]
+    return len(heads[-1]) if heads else None
+
+
+def probe_inputs(model: transformers.PreTrainedModel, seed: int = 0) -> dict[str, Tensor] | None:
+    """Two random inputs of a model, by the name of its first argument; None for what is neither text nor images."""
+    generator = torch.Generator().manual_seed(seed)
+    config = model.config
+    if model.main_input_name == "input_ids":
+        ids = torch.randint(config.get_text_config().vocab_size, (2, 12), generator=generator)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        return inputs | {"decoder_input_ids": ids} if config.is_encoder_decoder else inputs
+    if model.main_input_name == "pixel_values":
+        size = config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return {"pixel_values": torch.randn(2, config.num_channels, height, width, generator=generator)}
+    return None
