@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .bank_cache import KeptRotations
 from .bank_checks import check_same_meaning, check_tensors
+from .combine import Combination, check_combination, combine, similarities
 from .config import QuICConfig
 from .model import QuICModel
 from .names import nearest_names
@@ -108,6 +109,22 @@ class AdapterBank:
             source = saved_tensors(folder)
         check_tensors(source, self._plan.shapes(), name)
         self._adapters[name] = self._plan.flatten({tensor_name(key): tensor for key, tensor in source.items()})
+
+    def add_weighted_adapter(
+        self,
+        adapters: list[str],
+        weights: list[float],
+        adapter_name: str,
+        combination_type: Combination = "lie",
+    ) -> None:
+        """Add an adapter made of adapters of the bank; as :meth:`~adapters.QuICModel.add_weighted_adapter`."""
+        check_combination(adapters, weights, combination_type)
+        parts = [self.parameters(name) for name in adapters]
+        self.add(adapter_name, combine(self._plan.turns(), parts, weights, combination_type))
+
+    def similarities(self, adapters: list[str]) -> Tensor:
+        """tr(R_i^T R_j) / d for every pair of adapters of the bank; see :meth:`~adapters.QuICModel.similarities`."""
+        return similarities(self._plan.turns(), [self.parameters(name) for name in adapters])
 
     def remove(self, name: str) -> None:
         """Remove an adapter.

@@ -1,4 +1,4 @@
-"""What an adapter must have in common with the others of a bank."""
+"""What adapters must have in common to be kept together, or combined."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def check_same_meaning(host: QuICConfig, config: QuICConfig, name: str) -> None:
     """Refuse an adapter whose numbers mean other rotations than the host's would.
 
     Args:
-        host: the configuration that all adapters of the bank share.
+        host: the configuration that the others share.
         config: the configuration of another adapter.
         name: its name.
 
@@ -33,9 +33,7 @@ def check_same_meaning(host: QuICConfig, config: QuICConfig, name: str) -> None:
     others = [field for field in fields if getattr(host, field) != getattr(config, field)]
     if others:
         needed, got = (", ".join(f"{field}={getattr(of, field)!r}" for field in others) for of in (host, config))
-        raise ValueError(
-            f"adapters of a bank must have the configuration of its host, {needed}, got {got} in {name!r}"
-        )
+        raise ValueError(f"adapters must have one configuration to be used together, {needed}, got {got} in {name!r}")
 
 
 def check_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, int]], name: str) -> None:
@@ -58,13 +56,13 @@ def check_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int,
             if these
         ]
         raise ValueError(
-            f"an adapter of the bank must have the host's {len(shapes)} tensors of rotations and nothing else, "
+            f"an adapter must have the {len(shapes)} tensors of rotations that the others have and nothing else, "
             f"got {' and '.join(parts)} in {name!r} (an adapter that trains more is loaded with load_adapter)"
         )
     for key, shape in shapes.items():
         if tuple(found[key].shape) != shape:
             raise ValueError(
-                f"{key}: the parameters of an adapter of the bank must have the host's shape {shape}, "
+                f"{key}: the parameters of an adapter must have the shape that the others have, {shape}, "
                 f"got {tuple(found[key].shape)} in {name!r}"
             )
         if not found[key].is_floating_point() or not found[key].isfinite().all():

@@ -1,5 +1,6 @@
 """QuICModel: puts QuIC layers into a model, in the hooks that PEFT gives its tuners."""
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,6 +13,8 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
+from .bank_checks import check_same_meaning, check_tensors
+from .combine import Combination, check_combination, combine, similarities
 from .config import QuICConfig
 from .faces import face_of
 from .layer import QuICLayer
@@ -19,6 +22,7 @@ from .maps import share_rotations
 from .names import nearest_names
 from .switching import switch_adapter
 from .targets import check_targets
+from .vectors import VectorPlan
 
 if TYPE_CHECKING:
     from .bank import AdapterBank
@@ -132,6 +136,62 @@ class QuICModel(BaseTuner):
         """
         self._check_known([adapter_name])
         switch_adapter(self, adapter_name)
+
+    def add_weighted_adapter(
+        self,
+        adapters: list[str],
+        weights: list[float],
+        adapter_name: str,
+        combination_type: Combination = "lie",
+    ) -> None:
+        """Add an adapter made of adapters of one configuration; made of one, it is its power.
+
+        As in PEFT it is not active, and modules trained in full are not combined.
+
+        Args:
+            adapters: names.
+            weights: one for each; of any sign, they need not add up to 1.
+            adapter_name: a new name.
+            combination_type: "lie", exp of the weighted sum of the logarithms, or "composition", the product of
+                powers: see :func:`~adapters.combine.combine`.
+
+        Raises:
+            TypeError: the adapters or weights are no lists.
+            ValueError: a name is unknown or taken; the adapters have different configurations or modules, do more
+                than rotate, or have several factors; or their map cannot give the result. The model is as before.
+        """
+        check_combination(adapters, weights, combination_type)
+        if adapter_name in self.peft_config or adapter_name in (self.bank or ()):
+            raise ValueError(f"the name of the new adapter must be new, got {adapter_name!r}")
+        plan, parts = self._rotations_of(adapters)
+        made = combine(plan.turns(), parts, weights, combination_type)
+        self.peft_config[adapter_name] = dataclasses.replace(self.peft_config[adapters[0]])
+        self.inject_adapter(self.model, adapter_name)
+        with torch.no_grad():
+            for name, held in VectorPlan(self.model, adapter_name).held().items():
+                held.copy_(made[name])
+
+    def similarities(self, adapters: list[str]) -> Tensor:
+        """tr(R_i^T R_j) / d for every pair of adapters of one configuration, shape (adapters, adapters), float64.
+
+        Args:
+            adapters: names.
+
+        Raises:
+            ValueError: as :meth:`add_weighted_adapter`.
+        """
+        plan, parts = self._rotations_of(adapters)
+        return similarities(plan.turns(), parts)
+
+    def _rotations_of(self, adapters: list[str]) -> tuple[VectorPlan, list[dict[str, Tensor]]]:
+        """Where the rotations of some adapters of one configuration are, and the numbers of each."""
+        self._check_known(adapters)
+        plan = VectorPlan(self.model, adapters[0])
+        parts = [VectorPlan(self.model, name).held() for name in adapters]
+        for name, part in zip(adapters, parts, strict=True):
+            check_same_meaning(self.peft_config[adapters[0]], self.peft_config[name], name)
+            check_tensors(part, plan.shapes(), name)
+        return plan, parts
 
     def _unload_and_optionally_merge(
         self,

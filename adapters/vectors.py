@@ -77,6 +77,10 @@ class VectorPlan:
     def _places(self) -> list[_Place]:
         return [place for group in self._groups for place in group.places]
 
+    def turns(self) -> dict[str, Turn]:
+        """Every rotation, by the name of its tensor."""
+        return {place.name: place.turn for place in self._places}
+
     def shapes(self) -> dict[str, tuple[int, int]]:
         """The shape of the parameters of every rotation, by the name of its tensor."""
         return {place.name: place.turn.rotation.plan.parameter_shape for place in self._places}

@@ -220,7 +220,7 @@ def test_the_least_recently_used_are_forgotten_first():
         ({"n_blocks": 2, "side": "in"}, r"n_blocks=None, side='out', got n_blocks=2, side='in'"),
         (
             {"target_modules": ["query"]},
-            r"host's 13 tensors of rotations and nothing else, got 11 missing, such as encoder.layer.0.attention",
+            r"the 13 tensors of rotations that the others have and nothing else, got 11 missing, such as encoder",
         ),
         ({"bias": "all"}, "bias='none', got bias='all'"),
     ],
@@ -251,7 +251,7 @@ def test_a_head_that_is_saved_beside_the_rotations_is_refused(tmp_path):
         ("default", {}, ValueError, "must be new to the bank and its model, got 'default'"),
         ("__base__", {}, ValueError, "must be new"),
         (3, {}, TypeError, "must be a string, got 3"),
-        ("new", {"shape": (1, 3)}, ValueError, r"host's shape \(1, 21\), got \(1, 3\) in 'new'"),
+        ("new", {"shape": (1, 3)}, ValueError, r"the shape that the others have, \(1, 21\), got \(1, 3\) in 'new'"),
         ("new", {"value": float("nan")}, ValueError, "must be finite.*got others in 'new'"),
         ("new", {"extra": True}, ValueError, "got 1 more, such as wrong"),
     ],
