@@ -221,3 +221,7 @@ app.command(epilog="Example: quic to-lora runs/reviews/adapter runs/lora --rank 
 def _failure(error: Exception) -> typer.Exit:
     typer.echo(f"Error: {error}", err=True)
     return typer.Exit(code=1)
+
+
+if __name__ == "__main__":
+    app()
