@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .adapter_file import read_tensors
 from .bank_cache import KeptRotations
 from .bank_checks import check_same_meaning, check_tensors
 from .combine import Combination, check_combination, combine, similarities
@@ -14,7 +15,7 @@ from .config import QuICConfig
 from .model import QuICModel
 from .names import nearest_names
 from .rows import LentRotations
-from .saved import saved_config, saved_tensors
+from .saved import saved_config
 from .switching import switch_parameters
 from .vectors import VectorPlan, tensor_name
 
@@ -106,7 +107,7 @@ class AdapterBank:
         if not isinstance(source, Mapping):
             folder = Path(source)
             check_same_meaning(self._host_config(), saved_config(folder), name)
-            source = saved_tensors(folder)
+            source = read_tensors(folder)
         check_tensors(source, self._plan.shapes(), name)
         self._adapters[name] = self._plan.flatten({tensor_name(key): tensor for key, tensor in source.items()})
 

@@ -12,7 +12,7 @@ __all__ = ["check_same_meaning", "check_tensors"]
 
 _PLACE = {
     *("task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
-    *("inference_mode", "init_weights", "module_dropout", "config_version"),
+    *("inference_mode", "init_weights", "module_dropout", "config_version", "packed_bits"),
     *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save"),
 }
 """Fields that say how an adapter was trained and where it goes: its tensors' names tell the modules."""

@@ -1,26 +1,22 @@
 """What a saved adapter must hold, checked before anything is loaded."""
 
 import math
-import pickle
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
-from safetensors import SafetensorError, safe_open
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from torch import Tensor, nn
 
+from .adapter_file import Shapes, read_where
 from .plan import plan_blocks
 
 if TYPE_CHECKING:
     from .config import QuICConfig
 
 __all__ = ["SavedAdapter", "read_saved_adapter"]
-
-_Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class SavedAdapter:
     """
 
     folder: Path
-    shapes: _Shapes | None
+    shapes: Shapes | None
 
     def shape_of(self, module: str, holder: str) -> tuple[int, ...] | None:
         """The shape of the saved parameters of a module.
@@ -47,15 +43,17 @@ class SavedAdapter:
         """
         return (self.shapes or {}).get(f"base_model.model.{module}.{holder}")
 
-    def check_place(self, model: nn.Module, *, is_needed: bool) -> None:
+    def check_place(self, model: nn.Module, trained_in_full: Sequence[str], *, is_needed: bool) -> None:
         """Refuse a missing file, and biases and modules trained in full of other shapes than those of a model.
 
         Args:
             model: the model that the adapter is about to be put into.
+            trained_in_full: ends of the names of modules that the file must hold, if it is needed.
             is_needed: whether the adapter would be of no use without a file, because it will not be trained.
 
         Raises:
-            ValueError: there is no file, or a tensor has another shape than the model's parameter of its name.
+            ValueError: there is no file, a tensor has another shape than the model's parameter of its name, or one
+                of a module trained in full is missing.
         """
         if self.shapes is None and is_needed:
             raise ValueError(
@@ -70,17 +68,30 @@ class SavedAdapter:
                     f"{parameter}: a saved tensor must have the shape of the model's parameter, "
                     f"{expected[parameter]}, got {shape} in {self.folder}"
                 )
+        if self.shapes is not None and is_needed:
+            for name, module in model.named_modules():
+                if name.endswith(tuple(trained_in_full)):
+                    self._check_module(name, module)
+
+    def _check_module(self, name: str, module: nn.Module) -> None:
+        held = {key.removeprefix("base_model.model.") for key in self.shapes or {}}
+        own = {f"{name}.{key}" for key in getattr(module, "original_module", module).state_dict()}
+        if missing := sorted(own - held):
+            raise ValueError(
+                f"a module of modules_to_save must be saved with the adapter, got no {missing[0]} in {self.folder}"
+            )
 
 
-def read_saved_adapter(folder: Path, config_of: Callable[[str], "QuICConfig"]) -> SavedAdapter:
-    """Read the adapter file in a folder, and refuse one that its configuration cannot have written.
+def read_saved_adapter(folder: Path, file: Path | None, config_of: Callable[[str], "QuICConfig"]) -> SavedAdapter:
+    """Read an adapter file, and refuse one that its configuration cannot have written.
 
     The parameters of a layer have shape (factors times different blocks, n(n-1)/2), n > max(orders); beside them lie
-    those of its other side if both are turned, and its scales if it has any. Of a safetensors file only they are
-    read, not the modules trained in full.
+    those of its other side if both are turned, and its scales if it has any. Only they are read, not the
+    modules trained in full.
 
     Args:
-        folder: a folder that may hold an adapter file.
+        folder: where it lies, for messages.
+        file: the file, or None if there is none.
         config_of: the configuration of a module, by its name in the model without adapters.
 
     Returns:
@@ -90,12 +101,9 @@ def read_saved_adapter(folder: Path, config_of: Callable[[str], "QuICConfig"]) -
         ValueError: the file is truncated or not readable, holds no parameters of a QuIC adapter, or parameters of
             another shape, or some that are not finite floating-point numbers.
     """
-    file = next(
-        (folder / name for name in (SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME) if (folder / name).is_file()), None
-    )
     if file is None:
         return SavedAdapter(folder, None)
-    shapes, parameters = (_read_safetensors if file.suffix == ".safetensors" else _read_pickle)(file)
+    shapes, parameters = read_where(file, _is_own)
     if not parameters:
         raise ValueError(f"a QuIC adapter file must hold tensors named quic_parameters, got none in {file}")
     _check_holders(parameters, config_of(""), file)
@@ -143,26 +151,6 @@ def _check_parameters(shape: tuple[int, ...], config: "QuICConfig", place: str) 
             f"{f'n(n-1)/2 with n > {max(orders)}' if columns is None else columns}) for {orders=}, "
             f"{n_blocks=}, {block_size=}, {block_share=}, {n_factors=}, got {shape} for {place}"
         )
-
-
-def _read_safetensors(file: Path) -> tuple[_Shapes, Mapping[str, Tensor]]:
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            names = list(tensors.keys())
-            shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
-            return shapes, {name: tensors.get_tensor(name) for name in names if _is_own(name)}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"an adapter file must be a complete safetensors file, got {file}: {error}") from error
-
-
-def _read_pickle(file: Path) -> tuple[_Shapes, Mapping[str, Tensor]]:
-    try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    except (OSError, EOFError, RuntimeError, AttributeError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"an adapter file must be complete and hold only tensors, got {file}: {reason}") from error
-    return shapes, {name: tensor for name, tensor in tensors.items() if _is_own(name)}
 
 
 def _is_own(name: str) -> bool:

@@ -16,6 +16,7 @@ from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
 from .circuit_summary import LAYOUTS, summarise_block, summarise_layout
 from .cli_export import merge, to_lora
 from .cli_finetune import finetune
+from .cli_pack import pack, unpack
 from .cli_plan import plan
 from .compile import compile_saved
 from .config import ParameterMap, QuICConfig
@@ -216,6 +217,8 @@ app.command(epilog="Example: quic plan path/to/model --budget 10000 --orders 1,2
 app.command(epilog="Example: quic finetune config.yaml --set training.learning_rate=1e-3")(finetune)
 app.command(epilog="Example: quic merge runs/reviews/adapter runs/merged --dtype bfloat16")(merge)
 app.command(epilog="Example: quic to-lora runs/reviews/adapter runs/lora --rank 256 --max-error 0.3")(to_lora)
+app.command(epilog="Example: quic pack runs/demo/adapter --bits 4 --output runs/demo/small")(pack)
+app.command(epilog="Example: quic unpack runs/demo/small --output runs/demo/plain")(unpack)
 
 
 def _failure(error: Exception) -> typer.Exit:

@@ -10,13 +10,15 @@ from peft import PeftConfig, PeftType
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.other import get_pattern_key
 
+from .adapter_file import find_adapter_file
 from .checkpoint import SavedAdapter, read_saved_adapter
 from .config_checks import check_count, check_names, check_pattern, check_patterns, check_version
 from .plan import check_block_choice, check_orders
+from .quantise import Bits, check_bits
 
 __all__ = ["CONFIG_VERSIONS", "Composition", "ParameterMap", "QuICConfig", "Side"]
 
-CONFIG_VERSIONS = (1, 2)
+CONFIG_VERSIONS = (1, 2, 3)
 """The versions of the saved configuration that this release reads. It writes the oldest one that says it all, so that
 a release that knows only that one can load what it can serve, and refuses the rest."""
 
@@ -67,6 +69,7 @@ class QuICConfig(PeftConfig):
         layers_to_transform: indices of the layers to adapt, where `target_modules` is a list.
         layers_pattern: name of the list of layers, where `layers_to_transform` is given.
         modules_to_save: modules that are trained in full and saved with the adapter.
+        packed_bits: width of the numbers in a packed file, which ``quic pack`` has written; leave it.
         config_version: the version of this configuration's meaning; leave it, it is found from the other values.
 
     Raises:
@@ -155,6 +158,10 @@ class QuICConfig(PeftConfig):
         default=None,
         metadata={"help": "Modules that are trained in full and saved with the adapter."},
     )
+    packed_bits: Bits | None = field(
+        default=None,
+        metadata={"help": "Width of the numbers in a packed adapter file, written by quic pack; leave it."},
+    )
     config_version: int = field(
         default=CONFIG_VERSIONS[0],
         metadata={"help": "Version of this configuration's meaning; leave it."},
@@ -195,9 +202,12 @@ class QuICConfig(PeftConfig):
         self._check_patterns()
         self._check_modules()
         self._check_layers()
+        if self.packed_bits is not None:
+            check_bits(self.packed_bits)
         defaults = {"n_factors": 1, "n_blocks_pattern": {}, "orders_pattern": {}, "scaling": False}
         is_newer = any(getattr(self, name) != value for name, value in defaults.items())
-        self.config_version = 2 if is_newer or self.side == "both" or self.composition == "additive" else 1
+        needs_2 = is_newer or self.side == "both" or self.composition == "additive"
+        self.config_version = 3 if self.packed_bits else 2 if needs_2 else 1
 
     def _check_patterns(self) -> None:
         for name in ("n_blocks_pattern", "orders_pattern"):
@@ -265,6 +275,8 @@ class QuICConfig(PeftConfig):
     @classmethod
     def check_kwargs(cls, **kwargs: Any) -> dict[str, Any]:
         """Refuse another config version, or none, before PEFT drops the fields it does not know."""
+        if not isinstance(kwargs.get("peft_type", ""), str):
+            raise ValueError(f"peft_type must be the name of a method, got {kwargs['peft_type']!r}")
         if kwargs.get("peft_type") == PeftType["QUIC"]:
             check_version(kwargs.get("config_version"), CONFIG_VERSIONS)
         return kwargs
@@ -285,8 +297,10 @@ class QuICConfig(PeftConfig):
         """
         try:
             values = super().from_json_file(path_json_file, **kwargs)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"a configuration must be a JSON file, got {path_json_file}: {error}") from error
+        except TypeError as error:  # PEFT looks for a key in whatever it has read
+            raise ValueError(f"a configuration must be a JSON object, got {path_json_file}: {error}") from error
         if not isinstance(values, dict):
             raise ValueError(f"a configuration must be a JSON object, got {values!r} in {path_json_file}")
         return values
@@ -295,13 +309,12 @@ class QuICConfig(PeftConfig):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: Any
     ) -> "QuICConfig":
-        """Read a saved configuration and, if it lies in a local folder, check the adapter file beside it.
+        """Read a saved configuration and check the adapter file beside it.
 
         The shapes that the file holds are remembered, so that they are checked before the model changes.
 
         Args:
-            pretrained_model_name_or_path: a folder, or the name of a repository on the hub, whose file is not
-                checked.
+            pretrained_model_name_or_path: a folder, or the name of a repository on the hub.
             subfolder: the adapter's folder inside it.
             kwargs: as for :meth:`peft.PeftConfig.from_pretrained`.
 
@@ -310,12 +323,14 @@ class QuICConfig(PeftConfig):
 
         Raises:
             ValueError: the configuration is of another version or not allowed, or the adapter file is truncated,
-                not readable, or holds other numbers than the configuration says.
+                not readable, a pickle, or holds other numbers than the configuration says.
         """
         config = super().from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
         folder = Path(pretrained_model_name_or_path, subfolder or "")
-        if isinstance(config, cls) and folder.is_dir():
-            saved = read_saved_adapter(folder, config.for_module)
+        if isinstance(config, cls):
+            download, _, _ = cls._split_kwargs(kwargs)
+            file = find_adapter_file(pretrained_model_name_or_path, subfolder, **download)
+            saved = read_saved_adapter(folder, file, config.for_module)
             # PEFT passes its own option on: it will leave tensors of other shapes out.
             config.saved = None if kwargs.get("ignore_mismatched_sizes") else saved
         return config

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import peft
 import torch
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
@@ -20,6 +21,7 @@ from .faces import face_of
 from .layer import QuICLayer
 from .maps import share_rotations
 from .names import nearest_names
+from .packed import unpack_tensors
 from .switching import switch_adapter
 from .targets import check_targets
 from .vectors import VectorPlan
@@ -56,9 +58,11 @@ class QuICModel(BaseTuner):
         try:
             _check_name(adapter_name)
             if config.saved is not None:
-                config.saved.check_place(model, is_needed=config.inference_mode)
+                config.saved.check_place(model, config.modules_to_save or (), is_needed=config.inference_mode)
+            if config.packed_bits is not None:
+                _check_loader(config)
             super().inject_adapter(model, adapter_name, *args, **kwargs)
-            config.saved = None
+            config.saved = config.packed_bits = None
         except Exception:
             _remove_adapter(model, adapter_name)
             self.peft_config.pop(adapter_name, None)
@@ -301,6 +305,13 @@ class QuICModel(BaseTuner):
             hint = nearest_names(unknown, [name for these in known for name in these])
             raise ValueError(f"adapter_names must be names of adapters, got {sorted(unknown)}: {hint}")
 
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: QuICConfig, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """PEFT calls this with what an adapter file holds: unpack a packed one."""
+        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, unpack_tensors(state_dict))
+
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """Refuse parameters of another shape; torch calls this before it loads anything below."""
         for name, layer in self.named_modules():
@@ -342,6 +353,20 @@ def _check_shapes(layer: QuICLayer, adapter_name: str, shape_of: Callable[[str],
         own, shape = tuple(layer.quic_scales[adapter_name].shape), shape_of("quic_scales")
         if shape is not None and shape != own:
             raise ValueError(f"adapter {adapter_name!r} must have scales of shape {own}, got {shape}")
+
+
+def _check_loader(config: QuICConfig) -> None:
+    """Refuse a packed file where nobody will ask us what it means, and R would stay the identity."""
+    got = None
+    if config.saved is None:
+        got = "another loader, such as load_adapter of transformers"
+    elif not hasattr(BaseTuner, "_remap_adapter_state_dict_for_load"):
+        got = f"PEFT {peft.__version__}"
+    if got:
+        raise ValueError(
+            "a packed adapter must be loaded by PeftModel (from_pretrained, load_adapter) of PEFT 0.21, "
+            f"got {got}: make an ordinary one of it by quic unpack"
+        )
 
 
 def _check_is_called(parent: nn.Module) -> None:

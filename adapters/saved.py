@@ -1,18 +1,17 @@
 """The rotations of a saved adapter, from its folder alone: no model is needed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from peft.utils import SAFETENSORS_WEIGHTS_NAME, load_peft_weights
-from safetensors.torch import load_file
 from torch import Tensor
 
+from .adapter_file import read_tensors
 from .config import QuICConfig
 from .plan import plan_blocks
 from .rotation import Rotation
 
-__all__ = ["ROTATION_HOLDERS", "saved_config", "saved_rotations", "saved_tensors"]
+__all__ = ["ROTATION_HOLDERS", "rotations_of", "saved_config", "saved_rotations"]
 
 ROTATION_HOLDERS = {"quic_parameters": "", "quic_in_parameters": ":in"}
 """What tensors of parameters are called, and what comes after the module's name in that of the rotation."""
@@ -40,21 +39,6 @@ def saved_config(folder: Path) -> QuICConfig:
     return config
 
 
-def saved_tensors(folder: Path) -> dict[str, Tensor]:
-    """Every tensor of the adapter in a folder, by its name in the safetensors file.
-
-    Args:
-        folder: what ``save_pretrained`` wrote; :func:`saved_config` has checked it.
-
-    Raises:
-        ValueError: the adapter is saved in another kind of file.
-    """
-    file = folder / SAFETENSORS_WEIGHTS_NAME
-    if not file.is_file():
-        raise ValueError(f"the adapter must be saved as {SAFETENSORS_WEIGHTS_NAME}, got none in {folder}")
-    return load_file(file)
-
-
 def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
     """Every (module name, rotation, parameters) of the adapter in a folder; see :data:`ROTATION_HOLDERS`.
 
@@ -68,8 +52,17 @@ def saved_rotations(folder: Path) -> Iterator[tuple[str, Rotation, Tensor]]:
     Raises:
         ValueError: as :func:`saved_config`.
     """
-    config = saved_config(folder)
-    for name, parameters in load_peft_weights(str(folder), device="cpu").items():
+    yield from rotations_of(saved_config(folder), read_tensors(folder))
+
+
+def rotations_of(config: QuICConfig, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Rotation, Tensor]]:
+    """As :func:`saved_rotations`, of what was read already.
+
+    Args:
+        config: what the folder's configuration says.
+        tensors: of the adapter file, unpacked.
+    """
+    for name, parameters in tensors.items():
         module, _, holder = name.removeprefix("base_model.model.").rpartition(".")
         if holder not in ROTATION_HOLDERS:  # scales, biases and modules that are trained in full
             continue

@@ -28,6 +28,7 @@ def fit(
     groups: Sequence[tuple[Iterable[nn.Parameter], float]],
     batches: Sequence[_B],
     advance: Callable[[], None],
+    begin: Callable[[torch.optim.Optimizer], object] | None = None,
 ) -> None:
     """Minimise the cross entropy of `forward(batch)`: one AdamW step a batch, no weight decay.
 
@@ -38,11 +39,14 @@ def fit(
         groups: parameters with their peak learning rate.
         batches: what to train on, in order.
         advance: called after each step.
+        begin: called with the optimizer before the first step.
     """
     optimizer = torch.optim.AdamW(
         [{"params": list(parameters), "lr": rate} for parameters, rate in groups], weight_decay=0.0
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _ramp(step, len(batches)))
+    if begin is not None:
+        begin(optimizer)
     for batch in batches:
         optimizer.zero_grad()
         nn.functional.cross_entropy(forward(batch), batch.labels).backward()

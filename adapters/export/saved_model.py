@@ -9,9 +9,9 @@ from typing import Any
 import torch
 import transformers
 from peft import PeftModel
-from peft.utils import load_peft_weights
 from torch import Tensor
 
+from ..adapter_file import read_tensors
 from ..config import QuICConfig
 from ..saved import saved_config
 
@@ -65,7 +65,7 @@ def _class_of(config: QuICConfig, folder: Path) -> Any:
 
 def _label_count(folder: Path) -> int | None:
     """The number of labels of a head that was saved with the adapter."""
-    heads = [tensor for name, tensor in load_peft_weights(str(folder), device="cpu").items() if _HEADS.search(name)]
+    heads = [tensor for name, tensor in read_tensors(folder).items() if _HEADS.search(name)]
     return len(heads[-1]) if heads else None
 
 
