@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pennylane as qml
 import torch
 from autograd import builtins
 from autograd.extend import defvjp, primitive
@@ -18,12 +17,9 @@ from pennylane.tape import QuantumScript
 from pennylane.wires import Wires
 
 from .derivatives import vector_product
-from .gate_parts import RUN_BY_NAME
 from .simulate import Run, exact_results, run
 
 __all__ = ["autograd_results"]
-
-_ANGLED = RUN_BY_NAME - {"DiagonalQubitUnitary"}
 
 
 def autograd_results(circuit: QuantumScript, wires: Wires) -> Any:
@@ -35,8 +31,6 @@ def autograd_results(circuit: QuantumScript, wires: Wires) -> Any:
     """
     values = circuit.get_parameters(trainable_only=False)
     boxed = [number for number, value in enumerate(values) if isbox(value)]
-    if not all(circuit.par_info[number]["op"].name in _ANGLED for number in boxed):  # matrices and vectors of boxes
-        ((circuit,), _) = qml.transforms.convert_to_numpy_parameters(circuit)
     with torch.enable_grad():
         done = run(circuit, wires, trainable=boxed)
     results = exact_results(done, as_numpy=True)

@@ -38,7 +38,8 @@ class SubspaceDevice(Device):
 
     Derivatives come from running the circuit backwards from its output, so that memory does not grow with depth:
     for torch and autograd as a function in their own graphs, for other interfaces, or with ``diff_method="adjoint"``,
-    as the device's own vector-Jacobian product. Derivatives of derivatives need ``diff_method="parameter-shift"``.
+    as the device's own vector-Jacobian product. Derivatives of derivatives come by torch, at a vector for each gate,
+    and by ``diff_method="parameter-shift"``.
 
     Args:
         wires: the number of wires or their labels; the wires of each circuit if left out.
@@ -134,7 +135,7 @@ class SubspaceDevice(Device):
         if differentiated and circuit.trainable_params:
             return exact_results(self._kept_run(circuit, wires), as_numpy=True)
         done = run(circuit, wires)
-        return exact_results(done, as_numpy=not done.has_tensors)
+        return exact_results(done, as_numpy=not done.has_tensors and config.interface != Interface.TORCH)
 
     def compute_vjp(
         self,

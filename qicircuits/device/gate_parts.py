@@ -1,6 +1,6 @@
 """What each supported gate does to which local states: small matrices, as functions of its angle."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ from pennylane.operation import Operator
 
 from ..engine.direct_sum import Selection
 
-__all__ = ["RUN_BY_NAME", "Part", "gate_parts", "is_in_table", "rotation", "structure"]
+__all__ = ["RUN_BY_NAME", "Part", "gate_parts", "is_in_table", "rotation", "structure", "with_parameters"]
 
 Bits: TypeAlias = tuple[int, ...]
 Wires: TypeAlias = tuple[int, ...]
@@ -216,3 +216,10 @@ def structure(op: Any) -> tuple[object, ...]:
     values += (len(op.hyperparameters.get("wires1", ())),)
     base = getattr(op, "base", None)
     return values if base is None else values + structure(base)
+
+
+def with_parameters(op: Operator, values: Sequence[Any]) -> Operator:
+    """The same operation with other parameters."""
+    if isinstance(op, qml.ops.Evolution):  # its one parameter is not that of its base, as PennyLane takes it
+        return qml.ops.Evolution(op.base, *values)
+    return qml.ops.functions.bind_new_parameters(op, values)

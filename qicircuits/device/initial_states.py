@@ -30,17 +30,19 @@ FLIPS = frozenset({"PauliX", "BasisState"})
 
 
 def loads_several_weights(op: Operator) -> bool:
-    """Whether an operation is a loader of a direct sum of sectors, whose gates change the weight on their way."""
-    return isinstance(op, Loader) and any(_raises_weight(gate.gate, gate.controls) for gate in op.plan.slots)
+    """Whether an operation is a loader whose gates change the weight on their way."""
+    return isinstance(op, Loader) and loaded_orders(op) > 0
 
 
 def loaded_orders(op: Loader) -> int:
-    """How many weights a loader adds at the most to the one that its flips choose."""
-    return sum(_raises_weight(gate.gate, gate.controls) for gate in op.plan.slots)
-
-
-def _raises_weight(gate: str, controls: tuple[int, ...]) -> bool:
-    return gate == "RY" or (gate == "X" and bool(controls))
+    """How many weights a loader adds at the most to the one that its first flips choose."""
+    touched: set[int] = set()
+    raised = 0
+    for slot in op.plan.slots:
+        flips = slot.gate == "X" and not slot.controls and touched.isdisjoint(slot.wires)
+        raised += slot.gate in ("X", "RY") and not flips
+        touched.update(() if flips else slot.wires)
+    return raised
 
 
 def starts_circuit(op: Operator) -> bool:

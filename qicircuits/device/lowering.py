@@ -15,10 +15,11 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import PostprocessingFn
 from pennylane.wires import Wires
 
-from .gate_parts import RUN_BY_NAME, is_in_table
+from .gate_parts import RUN_BY_NAME, is_in_table, with_parameters
 from .initial_states import FLIPS, loads_several_weights
+from .parameters import unboxed
 
-__all__ = ["NAME", "keeps_weight", "lower_to_subspace"]
+__all__ = ["NAME", "keeps_weight", "lower_to_subspace", "refusal"]
 
 NAME = "qicircuits.subspace"
 
@@ -38,6 +39,7 @@ _INSTEAD = {
     "PauliY": f"{_START}, as PauliX",
     "Hadamard": "use RBS(pi/4) or SingleExcitation(-pi/2) on two wires: one particle in equal superposition",
     "CNOT": "use CZ for a sign, SWAP or CSWAP to exchange wires",
+    "CY": "use CZ for a sign, SWAP or CSWAP to exchange wires",
     "Toffoli": "use CCZ for a sign, CSWAP to exchange wires",
     "MultiControlledX": "use ctrl(Z) for a sign, CSWAP to exchange wires",
     "IsingXX": "use IsingXY",
@@ -100,20 +102,19 @@ def _lower(op: Operator, position: int, before: Sequence[Operator]) -> list[Oper
         return _lower(qml.BasisState(op.data[0], op.wires), position, before)
     if isinstance(op, StatePrepBase):
         if position or before:
-            rule = f"{op.name} is supported only as the first operation"
-            raise DeviceError(f"{NAME}: {rule}, got it on wires {op.wires.tolist()} after {position} operations")
+            raise _late(op)
         return [op]
     if keeps_weight(op) or (loads_several_weights(op) and not _touched(before) | _all_wires(before) & set(op.wires)):
         return [op]
     parts = _parts(op)
     if parts is None:
-        raise _refusal(op)
+        raise refusal(op)
     tried: list[Operator] = []
     for part in parts:
         try:
             tried += _lower(part, position, [*before, *tried])
         except DeviceError:  # said of the whole: nobody wrote the gate deep inside that breaks the weight
-            raise _refusal(op) from None
+            raise (_late(op) if isinstance(part, StatePrepBase) else refusal(op)) from None
     return tried
 
 
@@ -135,7 +136,13 @@ def _parts(op: Operator) -> list[Operator] | None:
         return None
 
 
-def _refusal(op: Operator) -> DeviceError:
+def _late(op: Operator) -> DeviceError:
+    rule = f"{op.name} prepares a state, which is supported only at the start of a circuit"
+    return DeviceError(f"{NAME}: {rule}, got it on wires {op.wires.tolist()} after other operations")
+
+
+def refusal(op: Operator) -> DeviceError:
+    """What to say of an operation that changes the weight."""
     advice = _INSTEAD.get(op.name, _INSTEAD.get(getattr(getattr(op, "base", None), "name", ""), _ELSE))
     rule = f"{op.name} on wires {op.wires.tolist()} is not supported, because it does not preserve the Hamming weight"
     return DeviceError(f"{NAME}: {rule}; {advice}")
@@ -154,7 +161,9 @@ def keeps_weight(op: Operator) -> bool:
         return _is_unitary_of_weights(op)
     if not op.hyperparameters:
         return _keeps_weight_at_all_angles(type(op), len(op.wires))  # type: ignore[arg-type]
-    return _is_unitary_of_weights(_elsewhere(op)) and _is_unitary_of_weights(op)
+    # PennyLane's matrix exponential of autograd's numbers is another one.
+    here = with_parameters(op, [np.asarray(qml.math.toarray(qml.math.detach(unboxed(value)))) for value in op.data])
+    return _is_unitary_of_weights(_elsewhere(op)) and _is_unitary_of_weights(here)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -163,9 +172,7 @@ def _keeps_weight_at_all_angles(kind: type[Operator], n_wires: int) -> bool:
 
 
 def _elsewhere(op: Operator) -> Operator:
-    return qml.ops.functions.bind_new_parameters(
-        op, [_GENERIC[index % len(_GENERIC)] for index in range(op.num_params)]
-    )
+    return with_parameters(op, [_GENERIC[index % len(_GENERIC)] for index in range(op.num_params)])
 
 
 def _is_unitary_of_weights(op: Operator) -> bool:

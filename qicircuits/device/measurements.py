@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from pennylane.exceptions import DeviceError
 from pennylane.measurements import (
+    CountsMP,
     ExpectationMP,
     MeasurementProcess,
     ProbabilityMP,
+    SampleMP,
     StateMeasurement,
     StateMP,
     VarianceMP,
@@ -48,10 +50,7 @@ class SectorVector:
 
     def spread(self, values: Tensor, wires: Wires) -> Tensor:
         """The sums of one value an amplitude over all wires but some, shape (1 or batch, 2^w)."""
-        if len(wires) > _WIDEST_RESULT:
-            rule = f"results of 2^w numbers are returned for at most w = {_WIDEST_RESULT} wires"
-            advice = "ask for fewer wires, or for sector_probs(weights) or sector_state(weights)"
-            raise DeviceError(f"{rule}, got {len(wires)}: {advice}")
+        check_is_narrow(wires)
         local = torch.from_numpy(self.space.local_states(self.wires.indices(wires)))
         full = torch.zeros(len(values), 2 ** len(wires), dtype=values.dtype)
         return full.index_add(1, local, values)
@@ -71,6 +70,18 @@ class SectorVector:
         return torch.cat(blocks, dim=1)
 
 
+def check_is_narrow(wires: Wires) -> None:
+    """Refuse results of 2^w numbers for many wires.
+
+    Raises:
+        DeviceError: there are too many.
+    """
+    if len(wires) > _WIDEST_RESULT:
+        rule = f"results of 2^w numbers are returned for at most w = {_WIDEST_RESULT} wires"
+        advice = "ask for fewer wires, or for sector_probs(weights) or sector_state(weights)"
+        raise DeviceError(f"{rule}, got {len(wires)}: {advice}")
+
+
 def measure(process: MeasurementProcess, state: SectorVector) -> Tensor:
     """The exact result of a measurement, shape (1 or batch, ...).
 
@@ -87,6 +98,9 @@ def measure(process: MeasurementProcess, state: SectorVector) -> Tensor:
     if isinstance(process, StateMeasurement) and process.obs is None and len(state.wires) <= _WIDEST_OTHER:
         full = state.spread(state.amplitudes.to(torch.complex128), state.wires)
         return torch.stack([torch.as_tensor(process.process_state(row, state.wires)) for row in full])
+    if isinstance(process, SampleMP | CountsMP):
+        rule = "samples and counts need a number of shots: set it by qml.set_shots(qnode, shots)"
+        raise DeviceError(f"{rule}, got {type(process).__name__} without")
     rule = f"{type(process).__name__} is not supported on {len(state.wires)} wires"
     raise DeviceError(f"{rule}: return probs, sample, counts, expval, var, state, sector_state or sector_probs")
 
@@ -139,7 +153,7 @@ def check_is_diagonal(process: MeasurementProcess) -> None:
     """
     obs: Operator | None = process.obs
     if obs is not None and obs.diagonalizing_gates():
-        rule = "probabilities are those of the computational basis"
+        rule = "probabilities are those of the computational basis: measure other observables by expval or var"
         raise DeviceError(f"{rule}, got {obs.name} on wires {obs.wires.tolist()}, which is not diagonal")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 import torch
-from autograd.tracer import Box
 from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
@@ -18,9 +17,11 @@ from torch import Tensor
 from ..circuits.loaders import Loader
 from ..engine.local_gates import apply_circuit
 from .compiled import Compiled, Given, compile_circuit
-from .gate_parts import RUN_BY_NAME
+from .gate_parts import RUN_BY_NAME, with_parameters
 from .initial_states import FLIPS, initial_state, loaded_orders, starts_circuit
+from .lowering import refusal
 from .measurements import SectorVector, measure
+from .parameters import Parameters, check_is_one_batch, unboxed
 from .sampling import sample_results
 
 __all__ = ["Run", "as_array", "exact_results", "exact_tensors", "run", "sampled_results"]
@@ -29,7 +30,8 @@ __all__ = ["Run", "as_array", "exact_results", "exact_tensors", "run", "sampled_
 # In place of the number of a parameter, for angles that are made of others.
 _NO_NUMBER = -1
 
-_NUMBERS = frozenset({float, int, np.float64})
+# How far matrices may be from unitary ones: users round theirs to single precision.
+_ROUNDED = 1e-5
 
 
 @dataclass(frozen=True)
@@ -61,51 +63,6 @@ class Run:
     key: tuple[object, ...]
 
 
-@dataclass
-class _Parameters:
-    """The parameters of a circuit on their way into torch.
-
-    Attributes:
-        trainable: numbers of those that a derivative is wanted for by the device's own method; None for torch's.
-        leaves: those among them that were asked for.
-        has_batches: whether any angle was a batch of them.
-    """
-
-    trainable: frozenset[int] | None
-    leaves: dict[int, Tensor]
-    has_batches: bool = False
-
-    def tensor(self, number: int, value: Any) -> Tensor:
-        """One parameter in double precision."""
-        tensor = value.cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(qml.math.toarray(value)))
-        tensor = tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
-        if self.trainable is not None and number in self.trainable:
-            tensor = self.leaves.setdefault(number, tensor.detach().requires_grad_())
-        return tensor
-
-    def angles(self, values: Sequence[Any]) -> Tensor:
-        """Numbers, or batches of them, as one tensor of shape (1 or batch, n)."""
-        kinds = set(map(type, values))  # a look at each of thousands of numbers takes longer than their simulation
-        if any(issubclass(kind, Box) for kind in kinds):
-            values = list(map(unboxed, values))
-            kinds = set(map(type, values))
-        if kinds <= _NUMBERS:
-            return self._leaf(torch.from_numpy(np.array(values, dtype=np.float64)[None]))
-        self.has_batches = any(getattr(value, "ndim", 0) for value in values)
-        if any(issubclass(kind, Tensor) for kind in kinds):
-            columns = [torch.as_tensor(value, dtype=torch.float64) for value in values]
-            columns = torch.broadcast_tensors(*columns) if self.has_batches else columns
-            theta = torch.stack(list(columns), dim=-1).cpu()
-        else:
-            arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values))
-            theta = torch.from_numpy(np.stack(arrays, axis=-1))
-        return self._leaf(theta if self.has_batches else theta[None])
-
-    def _leaf(self, theta: Tensor) -> Tensor:
-        """With gradients, if the device's own derivatives are wanted."""
-        return theta if self.trainable is None or theta.requires_grad else theta.requires_grad_()
-
-
 def run(
     circuit: QuantumScript,
     wires: Wires,
@@ -120,7 +77,7 @@ def run(
         trainable: numbers of the parameters that the device's own derivatives are wanted for.
         kept: runs by their keys, to find this one in.
     """
-    parameters = _Parameters(None if trainable is None else frozenset(trainable), {})
+    parameters = Parameters(None if trainable is None else frozenset(trainable), {})
     starts: list[Operator] = []
     gates: list[Operator] = []
     numbers: list[int] = []  # of the first parameter of each gate
@@ -131,12 +88,15 @@ def run(
             gates.append(op)
             numbers.append(number)
         elif starts_circuit(op):
+            if not all(set(gate.wires.labels).isdisjoint(op.wires.labels) for gate in gates):
+                raise refusal(op)
             starts.append(op)
             prepared = prepared if op.name in FLIPS else number
         elif isinstance(op, Loader):
             more += loaded_orders(op)
-            for part in _loaded(op, number, parameters):
-                (starts if starts_circuit(part) else gates).append(part)
+            first = len(gates)
+            for part in _loaded(op, number, parameters):  # a flip between gates is one of them
+                (starts if starts_circuit(part) and len(gates) == first else gates).append(part)
             numbers += [_NO_NUMBER] * (len(gates) - len(numbers))
         else:
             gates.append(op)
@@ -174,34 +134,36 @@ def run(
     )
 
 
-def unboxed(value: Any) -> Any:
-    """A value without autograd's boxes around it, one for each derivative that is being taken."""
-    while isinstance(value, Box):
-        value = value._value
-    return value
-
-
-def _loaded(op: Loader, number: int, parameters: _Parameters) -> list[Operator]:
+def _loaded(op: Loader, number: int, parameters: Parameters) -> list[Operator]:
     """The gates of a loader of several weights, their angles in torch."""
     angles = parameters.tensor(number, op.data[0])
     with qml.QueuingManager.stop_recording():
         return op.compute_decomposition(angles, op.wires, op.plan)
 
 
-def _given(gate: Operator, first: int, item: Given, parameters: _Parameters) -> Tensor:
+def _given(gate: Operator, first: int, item: Given, parameters: Parameters) -> Tensor:
     """Entries of a gate's own matrix, shape (1 or batch, n)."""
     tensors = [parameters.tensor(first + index, value) for index, value in enumerate(gate.data)]
     if item.is_diagonal:
+        _check_is_unitary(tensors[0])
         return tensors[0].reshape(-1, len(item.places))[:, item.places].to(torch.complex128)
-    if any(tensor.requires_grad for tensor in tensors):
-        with qml.QueuingManager.stop_recording():
-            gate = qml.ops.functions.bind_new_parameters(gate, tensors)
-    matrix = gate.matrix()
+    is_traced = any(tensor.requires_grad for tensor in tensors)
+    with qml.QueuingManager.stop_recording():
+        matrix = with_parameters(gate, tensors if is_traced else [as_array(tensor) for tensor in tensors]).matrix()
     matrix = matrix if isinstance(matrix, Tensor) else torch.from_numpy(np.asarray(qml.math.toarray(matrix)))
-    return matrix.reshape(-1, 4 ** len(gate.wires))[:, item.places].to(torch.complex128)
+    entries = matrix.reshape(-1, 4 ** len(gate.wires))[:, item.places].to(torch.complex128)
+    if (entries.detach().abs().square().sum(1) - 2 ** len(gate.wires)).abs().max() > _ROUNDED * 2 ** len(gate.wires):
+        raise refusal(gate)  # there is more of it between weights
+    return entries
 
 
-def _with_leaves(circuit: QuantumScript, number: int, parameters: _Parameters) -> list[MeasurementProcess]:
+def _check_is_unitary(diagonal: Tensor) -> None:
+    # The backward undoes gates by their inverses.
+    if (diagonal.detach().abs() - 1).abs().max() > _ROUNDED:
+        raise ValueError(f"DiagonalQubitUnitary has entries of modulus 1, got {diagonal.tolist()}")
+
+
+def _with_leaves(circuit: QuantumScript, number: int, parameters: Parameters) -> list[MeasurementProcess]:
     """The measurements, their observables made of the leaves that derivatives are wanted for."""
     processes = []
     for process in circuit.measurements:
@@ -212,18 +174,25 @@ def _with_leaves(circuit: QuantumScript, number: int, parameters: _Parameters) -
             # Arrays of PennyLane's numpy are trainable unless they say otherwise: few mean it.
             rule = "only the coefficients of Pauli words have derivatives: the parameters of"
             warnings.warn(f"{rule} {obs.name} are taken as constants; mark them as not trainable", stacklevel=2)
+            process = _measuring(process, [unboxed(value) for value in obs.data])
         elif is_trainable:
             tensors = [parameters.tensor(number + index, value) for index, value in enumerate(obs.data)]
-            with qml.QueuingManager.stop_recording():
-                process = type(process)(obs=qml.ops.functions.bind_new_parameters(obs, tensors))
+            process = _measuring(process, tensors)
         number += count
         processes.append(process)
     return processes
 
 
+def _measuring(process: MeasurementProcess, values: Sequence[Any]) -> MeasurementProcess:
+    """The same measurement, its observable made of other values."""
+    with qml.QueuingManager.stop_recording():
+        return type(process)(obs=qml.ops.functions.bind_new_parameters(process.obs, values))
+
+
 def _final(start: Tensor, theta: Tensor, given: Sequence[Tensor], compiled: Compiled) -> Tensor:
     dtype = torch.complex128 if compiled.is_complex else start.dtype
     entries = compiled.entries(theta)
+    check_is_one_batch(map(len, (start, theta, *given)))
     if given:
         batch = max(len(entries), *map(len, given))
         columns = [tensor.to(torch.complex128).expand(batch, -1) for tensor in (entries, *given)]

@@ -98,7 +98,8 @@ def plan_mixes(mixes: Iterable[Mix], space: DirectSum) -> Mixes:
 def apply_circuit(vectors: Tensor, angles: Tensor, entries: Tensor, circuit: Circuit) -> Tensor:
     """Apply a circuit to vectors of a direct sum, with O(1) memory in its depth.
 
-    All matrices must be unitary: the backward runs the circuit in reverse, from its output.
+    All matrices must be unitary: the backward runs the circuit in reverse, from its output. Derivatives of
+    derivatives go through `apply_circuit_slowly`, which keeps a vector for each gate.
 
     Args:
         vectors: shape (batch, dim), float64 or complex128, on the CPU.
@@ -121,19 +122,30 @@ class _Apply(torch.autograd.Function):
         for step in circuit.steps:
             _do(out, angles, entries, step, circuit.space)
         ctx.circuit = circuit
-        ctx.save_for_backward(out, angles, entries)
+        ctx.save_for_backward(out, vectors, angles, entries)
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        out, angles, entries = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        out, *inputs = ctx.saved_tensors
+        if torch.is_grad_enabled():  # these derivatives will be differentiated themselves
+            by_vectors, by_angles, by_entries = _differentiable_gradients(inputs, grad, ctx.circuit)
+            return by_vectors, by_angles, by_entries, None
+        _, angles, entries = inputs
         adjoint = grad.to(out.dtype).clone(memory_format=torch.contiguous_format)
         state = out.clone()
         grad_angles, grad_entries = torch.zeros_like(angles), torch.zeros_like(entries)
         for step in reversed(ctx.circuit.steps):
             _undo(state, adjoint, angles, entries, (grad_angles, grad_entries), step, ctx.circuit.space)
         return adjoint, grad_angles, grad_entries, None
+
+
+def _differentiable_gradients(inputs: list[Tensor], grad: Tensor, circuit: Circuit) -> list[Tensor | None]:
+    """The gradients of vectors, angles and entries, as functions of them and of `grad`."""
+    wanted = [x for x in inputs if x.requires_grad]
+    again = apply_circuit_slowly(inputs[0], inputs[1], inputs[2], circuit)
+    found = iter(torch.autograd.grad(again, wanted, grad, create_graph=True, allow_unused=True))
+    return [next(found) if x.requires_grad else None for x in inputs]
 
 
 def _do(x: Tensor, angles: Tensor, entries: Tensor, step: Step, space: DirectSum) -> None:
