@@ -35,7 +35,7 @@ def rotations(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tupl
     Returns:
         The matrices, shapes (N_i, n, n). Where one of them gets no gradient, its parameters get none.
     """
-    if torch.compiler.is_compiling():  # the compiler keeps its own books
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():  # these keep their own books
         return _apply_map(parameter_map, parameters)
     matrices: tuple[Tensor, ...] = _Rotations.apply(parameter_map, *parameters)
     return matrices

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qicircuits.compound import compound_apply
 from qicircuits.engine.dispatch import rotate_blocks, rotates_blocks
+from qicircuits.engine.gradient import refuse_transforms
 from qicircuits.engine.precision import full_precision
 
 from .config import ParameterMap

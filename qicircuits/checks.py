@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from .engine.gradient import refuse_transforms
 from .engine.shapes import common_shape
 from .layouts import Layout
 from .memory import require_memory
@@ -25,7 +26,8 @@ def check_real(tensor: Tensor, name: str) -> None:
 
     Raises:
         TypeError: the dtype is another one.
-        NotImplementedError: the tensor carries a forward-mode tangent, which the operators would drop.
+        NotImplementedError: the tensor carries a forward-mode tangent, which the operators would drop, or torch.func
+            differentiates.
     """
     _check_tensor(tensor, name)
     if tensor.dtype not in (torch.float32, torch.float64):
@@ -38,7 +40,8 @@ def check_numbers(tensor: Tensor, name: str) -> None:
 
     Raises:
         TypeError: the dtype is another one than float32, float64, complex64 or complex128.
-        NotImplementedError: the tensor carries a forward-mode tangent, which the operators would drop.
+        NotImplementedError: the tensor carries a forward-mode tangent, which the operators would drop, or torch.func
+            differentiates.
     """
     _check_tensor(tensor, name)
     if tensor.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
@@ -136,3 +139,4 @@ def _check_reverse_mode(tensor: Tensor, name: str) -> None:
     # Outside forward-mode differentiation the level is -1, and nothing is looked up.
     if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
         raise NotImplementedError(f"derivatives are taken in reverse mode, got {name} with a forward-mode tangent")
+    refuse_transforms()

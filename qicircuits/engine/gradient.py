@@ -5,9 +5,10 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import TransformType, retrieve_all_functorch_interpreters
 from torch.library import CustomOpDef  # type: ignore[attr-defined]
 
-__all__ = ["kept_tensors", "refuse_second_derivatives", "register_gradient"]
+__all__ = ["kept_tensors", "refuse_second_derivatives", "refuse_transforms", "register_gradient"]
 
 
 def register_gradient(operator: CustomOpDef, backward: CustomOpDef, keep: Callable[..., tuple[Tensor, ...]]) -> None:
@@ -59,3 +60,20 @@ def refuse_second_derivatives(backward: CustomOpDef) -> None:
         raise NotImplementedError("rotations and compounds are differentiated once, got a derivative of a gradient")
 
     backward.register_autograd(refuse)
+
+
+def refuse_transforms() -> None:
+    """Refuse what torch.func differentiates: operators of a library take part in its vmap alone.
+
+    Raises:
+        NotImplementedError: the call is within such a transform.
+    """
+    # The first is all that an ordinary call is asked for.
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return
+    active = {interpreter.key() for interpreter in retrieve_all_functorch_interpreters()}
+    if active & {TransformType.Grad, TransformType.Jvp}:
+        raise NotImplementedError(
+            "rotations and compounds are differentiated by autograd, got a call within a transform of torch.func: use "
+            "backward(), torch.autograd.grad, or torch.autograd.functional.jacobian(..., vectorize=True)"
+        )

@@ -85,3 +85,34 @@ def test_operators_pass_the_checks_of_torch_without_a_gradient_of_the_vectors():
     matrices = random_orthogonal(5, batch_shape=(2,)).requires_grad_()
     for bias in (None, torch.randn(65, dtype=torch.float64, requires_grad=True)):
         torch.library.opcheck(rotate_sectors, (torch.randn(3, 65, dtype=torch.float64), matrices, bias, *PLAN))
+
+
+TRANSFORMS = {
+    "grad": lambda f, p: torch.func.grad(lambda p: f(p).sum())(p),
+    "jacrev": lambda f, p: torch.func.jacrev(f)(p),
+    "hessian": lambda f, p: torch.func.hessian(lambda p: f(p).sum())(p),
+    "jvp": lambda f, p: torch.func.jvp(f, (p,), (p,)),
+    "vmap of grad": lambda f, p: torch.func.vmap(torch.func.grad(lambda p: f(p).sum()))(p.expand(3, -1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch's own, of its own
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_derivatives_by_torch_func_are_refused(transform):
+    x, parameters = torch.randn(20, 10), torch.randn(10)
+    for method in ("gates", "compound"):
+        with pytest.raises(NotImplementedError, match=r"by autograd|in reverse mode"):
+            TRANSFORMS[transform](lambda p, method=method: apply_layout(x, p, LAYOUT, 2, method=method), parameters)
+    for method in ("modes", "dense", "rotation"):
+        with pytest.raises(NotImplementedError, match=r"by autograd|in reverse mode"):
+            TRANSFORMS[transform](lambda p, method=method: compound_apply(cayley(p), x, 2, method=method), parameters)
+
+
+def test_the_jacobian_that_is_named_instead_is_found():
+    x, parameters = torch.randn(4, 10, dtype=torch.float64), torch.randn(10, dtype=torch.float64, requires_grad=True)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda p: apply_layout(x, p, LAYOUT, 2).sum(0), parameters, vectorize=True
+    )
+    out = apply_layout(x, parameters, LAYOUT, 2).sum(0)
+    rows = [torch.autograd.grad(one, parameters, retain_graph=True)[0] for one in out]
+    torch.testing.assert_close(jacobian, torch.stack(rows))
