@@ -5,7 +5,6 @@ in lexicographic order, as ``itertools.combinations`` lists them. With wire 0 as
 that is *descending* order of the basis states' integers: (0, 1) is |1100>, the largest weight-2 integer.
 """
 
-import functools
 import itertools
 import math
 import operator
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .kept import keep_bytes
 from .memory import require_memory
 
 __all__ = [
@@ -67,7 +67,7 @@ def subsets(n: int, order: int) -> list[tuple[int, ...]]:
     return list(itertools.combinations(range(n), order))
 
 
-@functools.lru_cache(maxsize=256)
+@keep_bytes(2**28)
 def subset_array(n: int, order: int) -> NDArray[np.int64]:
     """The k-subsets of range(n) as a read-only array of shape (C(n, k), k), cached.
 

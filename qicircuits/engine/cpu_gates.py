@@ -1,6 +1,5 @@
 """The circuit itself on the CPU: gate after gate over tiles of tokens, as an operator with a reversible backward."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..kept import keep_bytes
 from .cpu_lanes import LANE_BYTES, rotate, unrotate
 from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, load_tile, scratch, store_tile, tile_width
 from .gradient import register_gradient
@@ -94,7 +94,7 @@ class _CircuitRows(NamedTuple):
     b: NDArray[np.int32]
 
 
-@functools.lru_cache(maxsize=32)
+@keep_bytes(2**28)  # at least one circuit, for `engine.dispatch` asks for no more rows
 def _circuit_rows(wires: bytes, n: int, order: int, fermionic: bool) -> _CircuitRows:
     """The row pairs of a circuit, cached; `wires` are the numbers of those of `sweep_tokens`."""
     flat = np.frombuffer(wires, np.int64)

@@ -7,11 +7,10 @@ sixteen of them stay in registers. Beyond k = n/2 there are fewer rows a_i^† x
     P = Σ_T G_T Y_T^T,   M = <g, y> I - P^T,   tr P = (n - k) <g, y>
 """
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kept import keep_bytes
 from ..subsets import subset_array, subspace_dim
 from .cpu_compound import TILES_PER_FLUSH, flush
 from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_gathered, copy
@@ -21,7 +20,7 @@ from .plan import ranks
 __all__ = ["added_tangent", "tangent_rows", "tangent_sector"]
 
 
-@functools.lru_cache(maxsize=32)
+@keep_bytes(2**28)
 def tangent_rows(n: int, order: int, size: int) -> NDArray[np.int32]:
     """Where (a_i x)_S, or (a_i^† x)_T beyond k = n/2, stands in a tile of x, -x and a row of zeros, for i < `size`.
 

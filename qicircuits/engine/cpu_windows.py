@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kept import keep_bytes
 from ..subsets import subset_array
 from .cpu_lanes import LANE_BYTES, square_multiplier
 from .cpu_tiles import Flat, kernel, load_tile, store_tile
@@ -64,7 +65,7 @@ class WindowRows(NamedTuple):
     offsets: NDArray[np.int64]
 
 
-@functools.lru_cache(maxsize=32)
+@keep_bytes(2**28)
 def window_rows(n: int, order: int) -> WindowRows:
     """The rows of all windows in the weight-`order` sector, cached."""
     size = min(_WINDOW, n)

@@ -5,7 +5,8 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch._functorch.pyfunctorch import TransformType, retrieve_all_functorch_interpreters
+from torch._C._functorch import TransformType
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.library import CustomOpDef  # type: ignore[attr-defined]
 
 __all__ = ["kept_tensors", "refuse_second_derivatives", "refuse_transforms", "register_gradient"]
@@ -74,6 +75,6 @@ def refuse_transforms() -> None:
     active = {interpreter.key() for interpreter in retrieve_all_functorch_interpreters()}
     if active & {TransformType.Grad, TransformType.Jvp}:
         raise NotImplementedError(
-            "rotations and compounds are differentiated by autograd, got a call within a transform of torch.func: use "
-            "backward(), torch.autograd.grad, or torch.autograd.functional.jacobian(..., vectorize=True)"
+            "rotations and compounds are differentiated by autograd, got a call within a transform of torch.func: "
+            "use backward(), torch.autograd.grad, or torch.autograd.functional.jacobian(..., vectorize=True)"
         )

@@ -1,18 +1,18 @@
 """Index tables of a sector: which amplitudes a two-wire gate mixes, and with which sign."""
 
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kept import keep_bytes
 from ..subsets import subset_array, subspace_dim
 
 __all__ = ["GateTable", "gate_table", "occupation", "ranks"]
 
 
-@dataclass(frozen=True)
-class GateTable:
+class GateTable(NamedTuple):
     """The row pairs (a, b) that a gate on wires (i, j) rotates in a weight-k sector.
 
     Row a has wire i occupied and wire j empty, row b the reverse; the gate takes
@@ -29,31 +29,25 @@ class GateTable:
     parity: NDArray[np.int64]
 
 
-_CACHED_ROWS = 100_000
-"""Tables of larger sectors are made anew: they cost about as much as the gate, and would fill the memory."""
-
-
+@keep_bytes(2**27)
 def gate_table(n: int, order: int, i: int, j: int) -> GateTable:
     """The rows that a gate on the ordered pair of wires (i, j) mixes in the weight-`order` sector."""
-    return (_cached_gate_table if subspace_dim(n, order) <= _CACHED_ROWS else _gate_table)(n, order, i, j)
-
-
-@functools.lru_cache(maxsize=4096)
-def _cached_gate_table(n: int, order: int, i: int, j: int) -> GateTable:
-    return _gate_table(n, order, i, j)
-
-
-def _gate_table(n: int, order: int, i: int, j: int) -> GateTable:
-    occupied = occupation(n, order)
-    a = np.flatnonzero(occupied[:, i] & ~occupied[:, j])
     low, high = min(i, j), max(i, j)
-    between = occupied[a, low + 1 : high].sum(axis=1)
-    moved = occupied[a].copy()
-    moved[:, i], moved[:, j] = False, True
-    return GateTable(a, ranks(moved, order), 1 - 2 * (between % 2))
+    rests = _rests(n, order)
+    rests = rests + (rests >= low)
+    rests += rests >= high  # now of all wires but i and j
+    between = ((low < rests) & (rests < high)).sum(axis=1)
+    a, b = (_ranks_of(np.sort(np.insert(rests, 0, wire, axis=1), axis=1), n) for wire in (i, j))
+    in_order = np.argsort(a)
+    return GateTable(a[in_order], b[in_order], (1 - 2 * (between % 2))[in_order])
 
 
-@functools.lru_cache(maxsize=64)
+def _rests(n: int, order: int) -> NDArray[np.int64]:
+    """Where the other particles of a gate can be, as subsets of n - 2 wires, shape (C(n-2, k-1), k-1)."""
+    return subset_array(n - 2, order - 1) if 0 < order < n else np.empty((0, max(order - 1, 0)), np.int64)
+
+
+@keep_bytes(2**27)
 def occupation(n: int, order: int) -> NDArray[np.bool_]:
     """Whether each subset holds each wire, shape (C(n, k), n)."""
     occupied = np.zeros((subspace_dim(n, order), n), dtype=bool)
@@ -73,7 +67,11 @@ def _binomials(n: int) -> NDArray[np.int64]:
 
 def ranks(occupied: NDArray[np.bool_], order: int) -> NDArray[np.int64]:
     """`rank_subset` for many subsets at once, given as rows of occupations."""
-    n = occupied.shape[1]
-    wires = np.nonzero(occupied)[1].reshape(len(occupied), order)
+    return _ranks_of(np.nonzero(occupied)[1].reshape(len(occupied), order), occupied.shape[1])
+
+
+def _ranks_of(wires: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """The same for rows of wires in increasing order."""
+    order = wires.shape[1]
     after = _binomials(n)[n - 1 - wires, order - np.arange(order)].sum(axis=1)
     return subspace_dim(n, order) - 1 - after
