@@ -10,11 +10,11 @@ N factors to cross N blocks (measured in docs/how-to/capacity.md).
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-__all__ = ["check_mixing", "count_apart", "factors_to_mix", "positions"]
+__all__ = ["check_mixing", "count_apart", "count_until_mixed", "factors_to_mix", "positions", "rotated_sets"]
 
-_Sets = Sequence[Sequence[int]]
+Sets = Sequence[Sequence[int]]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -54,7 +54,7 @@ def check_mixing(features: int, n_blocks: int, block_size: int, sectors: Sequenc
     Raises:
         ValueError: no set of features that the first factor rotates is joined with another by the second.
     """
-    sets = _rotated_sets(features, n_blocks, block_size, sectors)
+    sets = rotated_sets(features, n_blocks, block_size, sectors)
     if count_apart([sets, _moved(sets, positions(features, n_blocks, block_size, -1))]) == len(sets):
         raise ValueError(
             f"n_factors must be 1 where more factors mix nothing more, got {n_blocks} block{'s' * (n_blocks > 1)} of "
@@ -62,7 +62,7 @@ def check_mixing(features: int, n_blocks: int, block_size: int, sectors: Sequenc
         )
 
 
-def count_apart(factors: Sequence[_Sets]) -> int:
+def count_apart(factors: Sequence[Sets]) -> int:
     """How many sets of features are kept apart by factors, however often they are repeated.
 
     Args:
@@ -100,15 +100,26 @@ def factors_to_mix(
     >>> factors_to_mix(768, 1, 768, ((1, 0, 38), (2, 38, 741)))
     3
     """
-    sets = _rotated_sets(features, n_blocks, block_size, sectors)
-    everything = (1 << features) - 1
-    reached = [sum(1 << feature for feature in members) for members in sets]
-    for count in range(1, most + 1):
-        if all(features_reached == everything for features_reached in reached):
-            return count
-        back = positions(features, n_blocks, block_size, -count)
-        masks = [sum(1 << feature for feature in members) for members in _moved(sets, back)]
-        reached = [_spread(features_reached, masks) for features_reached in reached]
+    sets = rotated_sets(features, n_blocks, block_size, sectors)
+    return count_until_mixed(sets, lambda factor: positions(features, n_blocks, block_size, -factor), most)
+
+
+def count_until_mixed(sets: Sets, feature_at: Callable[[int], Sequence[int]], most: int) -> int | None:
+    """The same for any positions of the features.
+
+    Args:
+        sets: the positions that every factor rotates among themselves, of all positions.
+        feature_at: for the factor of an index, counted from 0, the feature at each position.
+        most: how many factors to try.
+    """
+    everything = (1 << sum(map(len, sets))) - 1
+    reached = [1 << feature for feature in feature_at(0)]
+    for factor in range(most):
+        masks = [sum(1 << feature for feature in members) for members in _moved(sets, feature_at(factor))]
+        # Features with one future go on as one.
+        reached = list({_spread(features_reached, masks) for features_reached in reached})
+        if reached == [everything]:
+            return factor + 1
     return None
 
 
@@ -117,10 +128,14 @@ def _spread(reached: int, masks: Sequence[int]) -> int:
     return functools.reduce(lambda found, mask: found | mask if reached & mask else found, masks, 0)
 
 
-def _rotated_sets(
+def rotated_sets(
     features: int, n_blocks: int, block_size: int, sectors: Sequence[tuple[int, int, int]]
 ) -> list[Sequence[int]]:
-    """The positions that one factor rotates among themselves: its sectors, and what it leaves alone one by one."""
+    """The positions that one factor rotates among themselves: its sectors, and what it leaves alone one by one.
+
+    Args:
+        features, n_blocks, block_size, sectors: as in :class:`~adapters.plan.BlockPlan`.
+    """
     sets: list[Sequence[int]] = []
     for start in range(0, n_blocks * block_size, block_size):
         sets += [range(start + first, start + stop) for _, first, stop in sectors]
@@ -128,5 +143,5 @@ def _rotated_sets(
     return sets + [(position,) for position in range(n_blocks * block_size, features)]
 
 
-def _moved(sets: _Sets, to: Sequence[int]) -> list[Sequence[int]]:
+def _moved(sets: Sets, to: Sequence[int]) -> list[Sequence[int]]:
     return [[to[position] for position in members] for members in sets]
