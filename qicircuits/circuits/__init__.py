@@ -12,6 +12,7 @@ from .qasm import to_openqasm
 from .sectors import weight_block
 from .templates import orthogonal_layer
 from .train import trainable_layer
+from .trajectories import Trajectories
 
 __all__ = [
     "FBS",
@@ -19,6 +20,7 @@ __all__ = [
     "ControlledRBS",
     "MeasuredLayer",
     "Noise",
+    "Trajectories",
     "clifford_loader",
     "connectivity_report",
     "direct_sum_loader",

@@ -23,8 +23,8 @@ class ControlledRBS(Operation):
     r"""RBS on the last two wires where the wires before hold the given values, the identity elsewhere.
 
     ``qml.ctrl(RBS(theta, [i, j]), controls, control_values)`` is the same map; its decomposition controls every gate
-    of RBS. This one controls a single gate: c controls cost 2 CNOT and an RY(2 theta) with c + 1 controls. Above
-    6 wires it has no matrix of its own.
+    of RBS. This one controls a single gate: c controls cost 2 CNOT and an RY(2 theta) with c + 1 controls, which for
+    c = 1 are 4 CNOT and 4 RY. Above 6 wires it has no matrix of its own.
 
     Args:
         theta: the angle in radians, a number or a batch of shape (batch,).
@@ -35,8 +35,8 @@ class ControlledRBS(Operation):
         ValueError: there are fewer than three wires, or not one value, 0 or 1, for each control.
         pennylane.exceptions.WireError: a wire is repeated.
 
-    >>> ControlledRBS(0.3, wires=["c", 0, 1]).decomposition()
-    [CNOT(wires=[1, 0]), Controlled(RY(0.6, wires=[1]), control_wires=['c', 0]), CNOT(wires=[1, 0])]
+    >>> ControlledRBS(0.3, wires=["c", "d", 0, 1]).decomposition()
+    [CNOT(wires=[1, 0]), Controlled(RY(0.6, wires=[1]), control_wires=['c', 'd', 0]), CNOT(wires=[1, 0])]
     """
 
     num_params = 1
@@ -101,13 +101,20 @@ class ControlledRBS(Operation):
 
     @staticmethod
     def compute_decomposition(theta: TensorLike, wires: WiresLike, control_values: tuple[int, ...]) -> list[Operator]:
-        """CNOT writes the parity of the pair on its first wire; where that is 1, RY rotates the second."""
+        """CNOT writes the parity of the pair on its first wire; where that is 1, RY rotates the second.
+
+        RY under two controls: a CNOT turns the sign of all RY before it. The four angles add up to 2 theta where both
+        controls hold their values, and cancel elsewhere.
+        """
         *controls, i, j = wires
-        return [
-            qml.CNOT([j, i]),
-            qml.ctrl(qml.RY(2 * theta, j), [*controls, i], control_values=[*control_values, 1]),
-            qml.CNOT([j, i]),
-        ]
+        gates = [qml.CNOT([j, i])]  # made in the order of application, in which PennyLane queues them
+        if len(controls) == 1:
+            first = -theta / 2 if control_values[0] else theta / 2
+            for control, angle in ((controls[0], first), (i, -first), (controls[0], -theta / 2), (i, theta / 2)):
+                gates += [qml.CNOT([control, j]), qml.RY(angle, j)]
+        else:
+            gates.append(qml.ctrl(qml.RY(2 * theta, j), [*controls, i], control_values=[*control_values, 1]))
+        return [*gates, qml.CNOT([j, i])]
 
     def adjoint(self) -> Operator:
         """The angle -theta, which is the inverse."""
@@ -125,6 +132,8 @@ class ControlledRBS(Operation):
 
 
 def _resources(control_values: tuple[int, ...]) -> dict[Any, int]:
+    if len(control_values) == 1:
+        return {qml.CNOT: 6, qml.RY: 4}
     zeros = control_values.count(0)
     rotation = controlled_resource_rep(qml.RY, {}, len(control_values) + 1, num_zero_control_values=zeros)
     return {qml.CNOT: 2, rotation: 1}

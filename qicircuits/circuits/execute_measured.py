@@ -4,25 +4,19 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import pennylane as qml
 from numpy.typing import ArrayLike, NDArray
 
 from ..layouts import Layout
-from ..memory import require_memory
-from ..subsets import check_integer, subset_integers
+from ..subsets import check_integer
 from .execute import unit_vectors
-from .interference import interfere
-from .loaders import subspace_loader
+from .machines import DeviceMachine, Machine, TrajectoryMachine
 from .noise import Noise
-from .templates import orthogonal_layer
+from .trajectories import Trajectories
 
 __all__ = ["MeasuredLayer", "Protocol", "measure_layer"]
 
 Protocol = Literal["interference", "magnitudes"]
 Floats = NDArray[np.float64]
-
-# Noise strikes after every gate on two wires, so all of them must be gates that a machine has.
-_NATIVE = {"CNOT", "RX", "RY", "RZ", "Hadamard", "PauliX", "T", "Adjoint(T)", "PhaseShift", "GlobalPhase"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,7 @@ def measure_layer(
     *,
     shots: int | None = None,
     noise: Noise | None = None,
+    trajectories: Trajectories | None = None,
     post_select: bool = True,
     protocol: Protocol = "interference",
     gate: Literal["rbs", "fbs"] = "rbs",
@@ -77,14 +72,17 @@ def measure_layer(
         layout: where the gates stand.
         order: Hamming weight k, with 1 <= k <= n - 1: other sectors have one state, which no layer changes.
         shots: S, runs for each vector, at least 1, for "magnitudes" 2; the limit of many if left out.
-        noise: what the machine does wrong, on density matrices of 4^(n + 1) numbers; nothing if left out.
+        noise: what the machine does wrong; nothing if left out.
+        trajectories: simulate on the sectors, with noise as a mean over random errors, for tens of wires; if left
+            out on all 2^(n + 1) amplitudes, and under noise on density matrices of 4^(n + 1) numbers.
         post_select: count only the runs of the right weight; otherwise other runs count as none of the outcomes I.
         protocol: "interference" or "magnitudes".
         gate: "rbs" or "fbs".
         seed: of the shots.
 
     Raises:
-        TypeError: a vector is complex, the order or the number of shots not an integer, or the noise not a Noise.
+        TypeError: a vector is complex, the order or the number of shots not an integer, the noise not a Noise, or the
+            trajectories not Trajectories.
         ValueError: there is no vector, or one is zero, not finite or of another length, as the angles may be; there
             are too few shots, the order is not in 1..n-1, the protocol is none of the two, or no run was kept.
         MemoryError: the states, or the density matrix under noise, do not fit.
@@ -94,15 +92,21 @@ def measure_layer(
     array([[-4.,  3.]])
     """
     _check_request(angles, layout, order, shots, noise, protocol)
-    _require_state(layout.n, len(np.atleast_1d(vectors)), noise)
+    if trajectories is not None and not isinstance(trajectories, Trajectories):
+        raise TypeError(f"trajectories must be a Trajectories, such as Trajectories(16), got {trajectories!r}")
     order, shots = int(order), None if shots is None else int(shots)  # PennyLane takes no integers of numpy
     x, norms = unit_vectors(vectors, layout.n, order)
+    machine: Machine
+    if trajectories is None:
+        machine = DeviceMachine(x, angles, layout, order, gate, noise, seed)
+    else:
+        machine = TrajectoryMachine(x, angles, layout, order, gate, noise, seed, trajectories)
     measure = {"interference": _by_interference, "magnitudes": _by_magnitudes}[protocol]
-    measured = measure(_Machine(x, angles, layout, order, gate, noise, seed), shots, post_select)
+    measured = measure(machine, shots, post_select)
     return MeasuredLayer(norms * measured.y, norms * measured.standard_error, measured.kept)
 
 
-def _by_interference(machine: "_Machine", shots: int | None, post_select: bool) -> MeasuredLayer:
+def _by_interference(machine: Machine, shots: int | None, post_select: bool) -> MeasuredLayer:
     outcomes = machine.interfere(shots)  # (batch, 2, D)
     kept = outcomes.sum((1, 2))
     counted = _counted(kept, post_select)
@@ -112,7 +116,7 @@ def _by_interference(machine: "_Machine", shots: int | None, post_select: bool) 
     return MeasuredLayer(np.sqrt(dim) * difference, np.sqrt(variance / _runs(shots, counted)), kept)
 
 
-def _by_magnitudes(machine: "_Machine", shots: int | None, post_select: bool) -> MeasuredLayer:
+def _by_magnitudes(machine: Machine, shots: int | None, post_select: bool) -> MeasuredLayer:
     for_magnitudes = None if shots is None else shots // 2
     outcomes = machine.interfere(None if shots is None else shots - shots // 2)
     fractions = machine.load_and_rotate(for_magnitudes)  # (batch, D)
@@ -122,55 +126,6 @@ def _by_magnitudes(machine: "_Machine", shots: int | None, post_select: bool) ->
     y = np.where(outcomes[:, 0] < outcomes[:, 1], -1, 1) * np.sqrt(fractions)
     error = np.sqrt((1 - fractions) / (4 * _runs(for_magnitudes, counted)))
     return MeasuredLayer(y, error, (kept + outcomes.sum((1, 2))) / 2)
-
-
-class _Machine:
-    """A device with the two circuits of a layer, and what it measures in the sector."""
-
-    def __init__(
-        self,
-        x: Floats,
-        angles: ArrayLike,
-        layout: Layout,
-        order: int,
-        gate: Literal["rbs", "fbs"],
-        noise: Noise | None,
-        seed: int | None,
-    ) -> None:
-        self.x, self.angles, self.layout, self.order, self.gate, self.noise = x, angles, layout, order, gate, noise
-        self.wires = range(layout.n)
-        name = "default.qubit" if noise is None else "default.mixed"
-        self.device = qml.device(name, wires=layout.n + 1, seed=seed)
-
-    def load_and_rotate(self, shots: int | None) -> Floats:
-        """Fractions of the outcomes of loader and layer, shape (batch, D)."""
-
-        def circuit() -> qml.measurements.ProbabilityMP:
-            subspace_loader(self.x, self.order, self.wires)
-            orthogonal_layer(self.angles, self.layout, gate=self.gate)
-            return qml.probs(wires=self.wires)
-
-        return self._sector(circuit, shots)[:, 0]
-
-    def interfere(self, shots: int | None) -> Floats:
-        """Fractions of the outcomes with the last wire 0 and 1 after y has met u, shape (batch, 2, D)."""
-        last = self.layout.n
-
-        def circuit() -> qml.measurements.ProbabilityMP:
-            interfere(self.x, self.angles, self.layout, (self.order,), self.gate)
-            return qml.probs(wires=[last, *self.wires])
-
-        return self._sector(circuit, shots)
-
-    def _sector(self, circuit: object, shots: int | None) -> Floats:
-        node = qml.QNode(circuit, self.device, shots=shots)
-        if self.noise is not None:
-            # One tape a vector: controlled gates with a batch of angles have no decomposition.
-            node = qml.transforms.decompose(qml.transforms.broadcast_expand(node), gate_set=_NATIVE)
-            node = qml.noise.add_noise(node, self.noise.model())
-        states = subset_integers(self.layout.n, self.order)
-        outcomes: Floats = np.asarray(node()).reshape(len(self.x), -1, 2**self.layout.n)[:, :, states]
-        return outcomes
 
 
 def _counted(kept: Floats, post_select: bool) -> Floats:
@@ -184,13 +139,6 @@ def _counted(kept: Floats, post_select: bool) -> Floats:
 
 def _runs(shots: int | None, counted: Floats) -> Floats:
     return (np.inf if shots is None else shots) * counted
-
-
-def _require_state(n: int, batch: int, noise: Noise | None) -> None:
-    if noise is None:
-        require_memory(16 * batch * 2 ** (n + 1), f"the state of {n} wires and one more for each of {batch} vectors")
-    else:
-        require_memory(16 * 4 ** (n + 1), f"the density matrix of {n} wires and one more")
 
 
 def _check_request(

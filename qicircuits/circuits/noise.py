@@ -8,7 +8,10 @@ from pennylane.operation import Operator
 
 from ..subsets import subspace_dim
 
-__all__ = ["Noise", "weight_kept"]
+__all__ = ["NATIVE", "Noise", "native_gates", "weight_kept"]
+
+# Noise strikes after every gate on two wires, so all of them must be gates that a machine has.
+NATIVE = {"CNOT", "RX", "RY", "RZ", "Hadamard", "PauliX", "T", "Adjoint(T)", "PhaseShift", "GlobalPhase"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Noise:
         gates = {on_two_wires: depolarize} if self.depolarizing else {}
         read = [qml.noise.meas_eq(kind) for kind in (qml.probs, qml.counts, qml.sample)]
         return qml.NoiseModel(gates, dict.fromkeys(read, misread) if self.readout else None)
+
+
+def native_gates(operation: Operator) -> list[Operator]:
+    """An operation as the gates that the noise acts on: CNOT, and gates on one wire, by PennyLane's decomposition."""
+    (script,), _ = qml.transforms.decompose(qml.tape.QuantumScript([operation]), gate_set=NATIVE)
+    return list(script.operations)
 
 
 def weight_kept(n: int, order: int, readout: float) -> float:
