@@ -9,7 +9,9 @@ from torch import Tensor
 
 from .checks import check_real
 from .compound import compound_apply
+from .engine.direct_sum import Selection, direct_sum
 from .engine.dispatch import rotate_blocks, rotates_blocks
+from .engine.local_gates import Circuit, Mix, apply_circuit, plan_mixes
 from .free_fermion import sample
 from .givens import orthogonal_from_angles
 from .layouts import brickwork, round_robin
@@ -46,6 +48,8 @@ def warm_up(dtypes: Sequence[torch.dtype] = (torch.float32, torch.float64)) -> d
         _run_circuits(dtype)
         _run_layers(dtype)
         sample(torch.eye(2, dtype=dtype), 1)
+        if dtype == torch.float64:
+            _run_local_gates()
         seconds[dtype] = time.perf_counter() - start
     return seconds
 
@@ -73,6 +77,17 @@ def _run_layers(dtype: torch.dtype) -> None:
     for to_rotation in (cayley, swap_network):
         for bias in (None, torch.ones(25, dtype=dtype)):
             _differentiate(rotate_blocks(x, to_rotation(parameters), bias, sectors, 1, 25))
+
+
+def _run_local_gates() -> None:
+    """Gates of the PennyLane device, which computes in double precision only."""
+    space = direct_sum(2, (1,))
+    swap = Mix((Selection((0, 1), (1, 0)), Selection((0, 1), (0, 1))), 0)
+    circuit = Circuit(space, (plan_mixes([swap], space),))
+    for dtype in (torch.float64, torch.complex128):
+        x = torch.ones(1, 2, dtype=dtype, requires_grad=True)
+        entries = torch.tensor([[0, 1, 1, 0]], dtype=dtype, requires_grad=True)
+        _differentiate(apply_circuit(x, torch.zeros(1, 0, dtype=torch.float64), entries, circuit).abs())
 
 
 def _differentiate(out: Tensor) -> None:

@@ -16,22 +16,8 @@ from ..subsets import check_integer, subset_integers
 __all__ = ["SectorProbs", "SectorState", "sector_probs", "sector_state"]
 
 
-class _OfSectors:
-    """What both measurements share: the weights, and where their amplitudes stand among all 2^n."""
-
-    weights: tuple[int, ...]
-
-    def _positions(self, n: int) -> NDArray[np.int64]:
-        return np.concatenate([subset_integers(n, weight) for weight in self.weights])
-
-    def _dim(self, n: int) -> int:
-        return sum(math.comb(n, weight) for weight in self.weights)
-
-
-class SectorState(_OfSectors, StateMeasurement):
-    """Amplitudes of some Hamming weights; made by :func:`sector_state`."""
-
-    _shortname = "sector_state"
+class _OfSectors(StateMeasurement):
+    """One number for each subset of some weights: what both measurements share."""
 
     def __init__(
         self, wires: Wires | None = None, weights: tuple[int, ...] = (), id: str | None = None, **_: Any
@@ -41,43 +27,40 @@ class SectorState(_OfSectors, StateMeasurement):
 
     def _flatten(self) -> tuple[Any, Any]:
         return (None, None), (("wires", self.raw_wires), ("weights", self.weights))
+
+    def shape(self, shots: int | None = None, num_device_wires: int = 0) -> tuple[int, ...]:
+        """One number for each subset."""
+        return (sum(math.comb(num_device_wires, weight) for weight in self.weights),)
+
+    def _positions(self, n: int) -> NDArray[np.int64]:
+        """Where the subsets stand among all 2^n."""
+        return np.concatenate([subset_integers(n, weight) for weight in self.weights])
+
+
+class SectorState(_OfSectors):
+    """Amplitudes of some Hamming weights; made by :func:`sector_state`."""
+
+    _shortname = "sector_state"
 
     @property
     def numeric_type(self) -> type:
         """Amplitudes are complex."""
         return complex
 
-    def shape(self, shots: int | None = None, num_device_wires: int = 0) -> tuple[int, ...]:
-        """One number for each subset."""
-        return (self._dim(num_device_wires),)
-
     def process_state(self, state: Sequence[complex], wire_order: Wires) -> TensorLike:
         """Pick the amplitudes out of all 2^n."""
         return qml.math.cast(state, complex)[..., self._positions(len(wire_order))]
 
 
-class SectorProbs(_OfSectors, SampleMeasurement, StateMeasurement):
+class SectorProbs(_OfSectors, SampleMeasurement):
     """Probabilities of some Hamming weights; made by :func:`sector_probs`."""
 
     _shortname = "sector_probs"
-
-    def __init__(
-        self, wires: Wires | None = None, weights: tuple[int, ...] = (), id: str | None = None, **_: Any
-    ) -> None:
-        super().__init__(wires=wires, id=id)
-        self.weights = weights
-
-    def _flatten(self) -> tuple[Any, Any]:
-        return (None, None), (("wires", self.raw_wires), ("weights", self.weights))
 
     @property
     def numeric_type(self) -> type:
         """Probabilities are real."""
         return float
-
-    def shape(self, shots: int | None = None, num_device_wires: int = 0) -> tuple[int, ...]:
-        """One number for each subset."""
-        return (self._dim(num_device_wires),)
 
     def process_state(self, state: Sequence[complex], wire_order: Wires) -> TensorLike:
         """Pick the probabilities out of all 2^n."""

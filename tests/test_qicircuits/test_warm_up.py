@@ -13,6 +13,7 @@ def test_later_calls_use_what_is_compiled():
     # Signatures, not compilations: what the disk holds is not compiled, and whether it does is not ours to know.
     program = """
 import sys
+import pennylane as qml
 import torch
 from numba.core.dispatcher import Dispatcher
 from qicircuits import (
@@ -49,6 +50,21 @@ for dtype in (torch.float32, torch.float64):
     x = torch.randn(3, 90, dtype=dtype)
     rotate_blocks(x, cayley(parameters), torch.ones(90, dtype=dtype), sectors, 2, 41).sum().backward()
     sample(random_orthogonal(7, dtype=dtype)[:, :3], 20)
+
+@qml.qnode(qml.device("qicircuits.subspace", wires=4))
+def circuit(theta, phase):
+    qml.BasisState([1, 1, 0, 0], wires=range(4))
+    qml.DoubleExcitation(theta, wires=range(4))
+    for wire in (0, 1, 2) * 3:
+        qml.SingleExcitation(theta, wires=[wire, wire + 1])
+    qml.SWAP([0, 3])
+    if phase:
+        qml.CPhaseShift10(theta, wires=[0, 1])
+    return qml.expval(qml.X(0) @ qml.X(1) + qml.Z(2))
+
+for phase in (False, True):
+    for theta in (torch.tensor(0.1), torch.tensor([0.1, 0.2, 0.3])):
+        circuit(theta.requires_grad_(), phase).sum().backward()
 assert warm, "no kernels"
 assert signatures() == warm, signatures() - warm
 """
