@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def save_onnx(model: PreTrainedModel, output: Path) -> float:
     import onnxruntime  # optional
 
     open_sizes = {0: "batch"} if "pixel_values" in inputs else {0: "batch", 1: "length"}
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+    folder = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent)
+    with folder as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's, of which a user can mend nothing; the result is checked
         file = Path(scratch) / output.name
         torch.onnx.export(
             _FirstOutput(model.eval()),

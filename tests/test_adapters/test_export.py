@@ -39,8 +39,6 @@ CLASSES = {
     "llama": AutoModelForCausalLM,
     "vit": AutoModelForImageClassification,
 }
-# The ONNX exporter of torch calls what Python and torch deprecate.
-EXPORTS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
 
 def save_adapter(folder, kind, **values):
@@ -116,7 +114,6 @@ def test_an_adapter_without_a_base_is_refused(tmp_path):
     assert load_saved_model(tmp_path / "homeless", str(tmp_path / "base")) is not None
 
 
-@EXPORTS
 @pytest.mark.parametrize("kind", ["bert", "vit"])
 def test_onnx_runtime_computes_the_same_for_other_sizes(tmp_path, kind):
     merged = merge(save_adapter(tmp_path, kind))
