@@ -1,6 +1,7 @@
 """Training with the numbers that a packed file will hold: rounded in the forward, unrounded in the steps."""
 
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import nn
@@ -102,7 +103,7 @@ class QuantisationAwareCallback(TrainerCallback):
         self._running: QuantisationAware | None = None
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin, with the optimizer that the Trainer has made, or loaded from a checkpoint."""
         optimizer = kwargs["optimizer"]
@@ -110,7 +111,7 @@ class QuantisationAwareCallback(TrainerCallback):
         self._running = QuantisationAware(kwargs["model"], optimizer, self._bits, adapter_name=self._adapter_name)
 
     def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Stop; the model keeps the rounded numbers."""
         if self._running is not None:
