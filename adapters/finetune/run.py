@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import torch
 from peft import PeftModel
 from rich.console import Console
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -19,12 +18,13 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArgumen
 from transformers.utils import logging
 
 from ..evaluation.run_folder import run_folder
+from .arguments import training_arguments
 from .checkpoints import last_complete
 from .config import FinetuneConfig
 from .config_file import dump, read_yaml
 from .progress import RunLog, TrainingBar
 from .report import write_report
-from .tasks import Prepared, check_metric, prepare
+from .tasks import Prepared, prepare
 from .trainer import CheckpointKeeper, FinetuneTrainer
 
 __all__ = ["RunResult", "finetune"]
@@ -84,66 +84,6 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
         if bar is not None:
             bar.close()
     return _finish(config, prepared, trainer, measured, folder)
-
-
-def training_arguments(config: FinetuneConfig, checkpoints: Path) -> TrainingArguments:
-    """The arguments of transformers' Trainer.
-
-    Raises:
-        ValueError: the batch cannot be divided among the processes, or Trainer refuses an argument.
-    """
-    training = config.training
-    by_steps = isinstance(training.checkpoint_every, int)
-    metric = check_metric(config)
-    passed = {
-        "report_to": "none",
-        "logging_steps": 10,
-        "warmup_steps": 0.06,
-        "use_cpu": not torch.accelerator.is_available(),  # else processes on CPUs do not find each other
-        "dataloader_pin_memory": torch.accelerator.is_available(),
-        **training.trainer_arguments,
-    }
-    if passed.get("fsdp"):
-        sharding = {"state_dict_type": "SHARDED_STATE_DICT", **(passed.get("fsdp_config") or {})}
-        if sharding["state_dict_type"] != "SHARDED_STATE_DICT":
-            raise ValueError(
-                "a checkpoint of a sharded run must be sharded, training.fsdp_config.state_dict_type: "
-                f"SHARDED_STATE_DICT, got {sharding['state_dict_type']}"
-            )
-        passed["fsdp_config"] = sharding
-    try:
-        arguments = TrainingArguments(
-            output_dir=str(checkpoints),
-            num_train_epochs=training.num_train_epochs,
-            max_steps=training.max_steps or -1,
-            learning_rate=training.learning_rate,
-            gradient_accumulation_steps=training.gradient_accumulation_steps,
-            per_device_eval_batch_size=training.eval_batch_size,
-            seed=config.seed,
-            eval_strategy="steps" if by_steps else "epoch",
-            save_strategy="steps" if by_steps else "epoch",
-            eval_steps=training.checkpoint_every if by_steps else None,
-            save_steps=training.checkpoint_every if by_steps else 500,
-            load_best_model_at_end=True,
-            metric_for_best_model=metric,
-            greater_is_better=metric not in ("loss", "mse"),
-            dataloader_drop_last=True,  # every step has the whole batch, whatever the number of processes
-            remove_unused_columns=False,
-            label_names=["labels"],
-            disable_tqdm=True,  # the bar is ours
-            logging_nan_inf_filter=False,  # it would hide what we stop at
-            **passed,
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"training must be what transformers' Trainer takes, got: {error}") from error
-    devices = arguments.world_size * max(1, arguments.n_gpu) * training.gradient_accumulation_steps
-    if training.batch_size % devices:
-        raise ValueError(
-            "training.batch_size must be a multiple of devices times gradient_accumulation_steps, got "
-            f"{training.batch_size} for {devices}"
-        )
-    arguments.per_device_train_batch_size = training.batch_size // devices
-    return arguments
 
 
 def _trainer(

@@ -45,6 +45,14 @@ class FinetuneTrainer(UndecayedAngles, Trainer):
         finally:
             self.args.dataloader_drop_last = True
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing beyond the end: from a checkpoint that training ended with, Trainer would take one step more."""
+        saved = self.state.stateful_callbacks.get("TrainerControl")
+        if isinstance(saved, dict) and saved["args"]["should_training_stop"]:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One forward and backward pass; every process stops at the loss of any that is not finite."""
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)

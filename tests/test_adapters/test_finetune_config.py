@@ -3,8 +3,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from transformers import (
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+    Dinov2Config,
+    Dinov2ForImageClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
+from adapters.finetune.base import adapt
 from adapters.finetune.config import FinetuneConfig
 from adapters.finetune.config_file import dump, load_config, parse_setting, preset_names
 
@@ -45,6 +55,32 @@ def test_every_preset_needs_only_the_examples():
         config = load_config(preset=preset, settings=[("data.train", "t"), ("output", "o")])
         assert isinstance(config, FinetuneConfig)
         assert config.adapter["n_blocks"] == (4 if preset == "llama" else 3)
+
+
+@pytest.mark.parametrize(("preset", "numbers"), [("deberta-v3", 75_636), ("dinov2", 199_800), ("llama", 1_278_208)])
+def test_presets_give_the_numbers_of_the_paper_s_adapters(preset, numbers):
+    """As docs/results/resources.md counts them from the layers alone; models without memory for their weights."""
+    config = load_config(preset=preset, settings=[("data.train", "t"), ("output", "o")])
+    makers = {"deberta-v3": deberta_v3_base, "dinov2": dinov2_large, "llama": llama_7b}
+    with torch.device("meta"):
+        model = adapt(makers[preset](), config, ["pooler.dense"] if preset == "deberta-v3" else [])
+    assert sum(p.numel() for name, p in model.named_parameters() if "quic_" in name) == numbers
+
+
+def deberta_v3_base():
+    size = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+    relative = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
+    return DebertaV2ForSequenceClassification(DebertaV2Config(**size, **relative, position_buckets=256))
+
+
+def dinov2_large():
+    return Dinov2ForImageClassification(
+        Dinov2Config(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, num_labels=2)
+    )
+
+
+def llama_7b():
+    return LlamaForCausalLM(LlamaConfig())  # its defaults
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,31 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_checkpoint(inpu
     assert all(tensor.isfinite().all() for tensor in load_file(last / "adapter_model.safetensors").values())
 
 
+@pytest.mark.parametrize("back", [0, 1])
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"max_steps": 11, "checkpoint_every": 3},  # ends within a pass
+        {"learning_rate": 0.3, "metric": "loss", "early_stopping_patience": 3, "checkpoint_every": 1},
+    ],
+)
+def test_a_run_that_is_killed_near_its_end_does_no_step_more(inputs, tmp_path, training, back):
+    output = tmp_path / "run"
+    config = configure(inputs, output, keep_checkpoints=1000, **training)
+    assert quic(config).exit_code == 0
+    whole = load_file(output / "adapter" / "adapter_model.safetensors")
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["steps"] < 96
+    (output / "metrics.json").unlink()
+    shutil.rmtree(output / "adapter")
+    for step in steps(output)[len(steps(output)) - back :]:
+        shutil.rmtree(output / "checkpoints" / f"checkpoint-{step}")
+    assert quic(config, "--resume").exit_code == 0
+    assert json.loads((output / "metrics.json").read_text()) == metrics
+    resumed = load_file(output / "adapter" / "adapter_model.safetensors")
+    assert all(tensor.equal(resumed[name]) for name, tensor in whole.items())
+
+
 def test_only_the_same_run_is_resumed(cut_short, tmp_path):
     config = cut_short[1]
     result = quic(config, "--resume", "--set", "training.learning_rate=2e-2")
