@@ -12,7 +12,7 @@ from peft.utils.other import get_pattern_key
 
 from .adapter_file import find_adapter_file
 from .checkpoint import SavedAdapter, read_saved_adapter
-from .config_checks import check_count, check_names, check_pattern, check_patterns, check_version
+from .config_checks import check_count, check_layers, check_modules, check_patterns, check_version
 from .plan import check_block_choice, check_orders
 from .quantise import Bits, check_bits
 
@@ -200,8 +200,8 @@ class QuICConfig(PeftConfig):
             )
         check_count("n_factors", self.n_factors)
         self._check_patterns()
-        self._check_modules()
-        self._check_layers()
+        check_modules(self)
+        check_layers(self)
         if self.packed_bits is not None:
             check_bits(self.packed_bits)
         defaults = {"n_factors": 1, "n_blocks_pattern": {}, "orders_pattern": {}, "scaling": False}
@@ -215,44 +215,6 @@ class QuICConfig(PeftConfig):
         for key, count in self.n_blocks_pattern.items():
             check_count(f"n_blocks_pattern[{key!r}]", count)
         self.orders_pattern = {key: _check_orders_of(key, orders) for key, orders in self.orders_pattern.items()}
-
-    def _check_modules(self) -> None:
-        for name in ("target_modules", "exclude_modules"):
-            value = getattr(self, name)
-            check_names(name, value, (list, tuple, set), "a list of names or one regular expression")
-            if isinstance(value, str):
-                check_pattern(name, value)
-            elif value is not None:
-                # PEFT matches names against sets, and writes them to disk as lists.
-                setattr(self, name, set(value))
-        if self.target_modules is not None and not self.target_modules:
-            raise ValueError("target_modules must name at least one module (None takes the default), got none")
-        if isinstance(self.modules_to_save, str):
-            raise TypeError(f"modules_to_save must be a list of names, got {self.modules_to_save!r}")
-        check_names("modules_to_save", self.modules_to_save, (list,), "a list of names")  # PEFT extends it
-
-    def _check_layers(self) -> None:
-        layers = [self.layers_to_transform] if isinstance(self.layers_to_transform, int) else self.layers_to_transform
-        if layers is not None:
-            if not isinstance(layers, list | tuple) or any(type(layer) is not int for layer in layers):
-                raise TypeError(
-                    f"layers_to_transform must be an index or a list of them, got {self.layers_to_transform!r}"
-                )
-            if not layers or min(layers) < 0:
-                raise ValueError(
-                    "layers_to_transform must hold at least one index, counted from 0 (None takes all layers), "
-                    f"got {self.layers_to_transform!r}"
-                )
-            if isinstance(self.target_modules, str):
-                raise ValueError(
-                    "layers_to_transform needs target_modules as a list; a regular expression selects the layers "
-                    f"itself, got target_modules={self.target_modules!r}"
-                )
-        check_names("layers_pattern", self.layers_pattern, (list, tuple), "a name or a list of names")
-        if self.layers_pattern and layers is None:
-            raise ValueError(
-                f"layers_pattern needs layers_to_transform too, got layers_pattern={self.layers_pattern!r}"
-            )
 
     def for_module(self, module: str) -> "QuICConfig":
         """The configuration of one module, with the values that the patterns give it.

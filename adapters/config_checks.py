@@ -2,9 +2,20 @@
 
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["check_count", "check_names", "check_pattern", "check_patterns", "check_version"]
+if TYPE_CHECKING:
+    from .config import QuICConfig
+
+__all__ = [
+    "check_count",
+    "check_layers",
+    "check_modules",
+    "check_names",
+    "check_pattern",
+    "check_patterns",
+    "check_version",
+]
 
 
 def check_version(version: Any, known: Collection[int]) -> None:
@@ -84,3 +95,55 @@ def check_patterns(field: str, patterns: Any) -> None:
         if not key:
             raise ValueError(f"{field} must have the endings of module names as keys, got an empty one")
         check_pattern(f"a key of {field}", key)
+
+
+def check_modules(config: "QuICConfig") -> None:
+    """Check the fields that name modules; names become sets, as PEFT matches them.
+
+    Raises:
+        TypeError, ValueError: one of them is not allowed.
+    """
+    for name in ("target_modules", "exclude_modules"):
+        value = getattr(config, name)
+        check_names(name, value, (list, tuple, set), "a list of names or one regular expression")
+        if isinstance(value, str):
+            check_pattern(name, value)
+        elif value is not None:
+            # PEFT matches names against sets, and writes them to disk as lists.
+            setattr(config, name, set(value))
+    if config.target_modules is not None and not config.target_modules:
+        raise ValueError("target_modules must name at least one module (None takes the default), got none")
+    if isinstance(config.modules_to_save, str):
+        raise TypeError(f"modules_to_save must be a list of names, got {config.modules_to_save!r}")
+    check_names("modules_to_save", config.modules_to_save, (list,), "a list of names")  # PEFT extends it
+
+
+def check_layers(config: "QuICConfig") -> None:
+    """Check the fields that name layers by their index.
+
+    Raises:
+        TypeError, ValueError: one of them is not allowed.
+    """
+    layers = (
+        [config.layers_to_transform] if isinstance(config.layers_to_transform, int) else config.layers_to_transform
+    )
+    if layers is not None:
+        if not isinstance(layers, list | tuple) or any(type(layer) is not int for layer in layers):
+            raise TypeError(
+                f"layers_to_transform must be an index or a list of them, got {config.layers_to_transform!r}"
+            )
+        if not layers or min(layers) < 0:
+            raise ValueError(
+                "layers_to_transform must hold at least one index, counted from 0 (None takes all layers), "
+                f"got {config.layers_to_transform!r}"
+            )
+        if isinstance(config.target_modules, str):
+            raise ValueError(
+                "layers_to_transform needs target_modules as a list; a regular expression selects the layers "
+                f"itconfig, got target_modules={config.target_modules!r}"
+            )
+    check_names("layers_pattern", config.layers_pattern, (list, tuple), "a name or a list of names")
+    if config.layers_pattern and layers is None:
+        raise ValueError(
+            f"layers_pattern needs layers_to_transform too, got layers_pattern={config.layers_pattern!r}"
+        )

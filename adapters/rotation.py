@@ -10,7 +10,6 @@ from torch import Tensor
 
 from qicircuits.compound import compound_apply
 from qicircuits.engine.dispatch import rotate_blocks, rotates_blocks
-from qicircuits.engine.gradient import refuse_transforms
 from qicircuits.engine.precision import full_precision
 
 from .config import ParameterMap
@@ -128,7 +127,8 @@ class Rotation:
         if times == 0:
             return x
         where = (self.plan.features, self.plan.n_blocks, self.plan.block_size)
-        if torch.compiler.is_compiling():  # the compiler keeps nothing, and finds a backward of its own
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            # These find derivatives of their own, and keep no tensors.
             return x.index_select(-1, _positions(*where, -times, x.device))
         shuffled: Tensor = _Reorder.apply(
             x, _kept_positions(*where, -times, x.device), _kept_positions(*where, times, x.device)
