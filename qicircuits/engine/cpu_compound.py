@@ -11,7 +11,9 @@ A bias is taken off while X is made of a tile, and added while the tile is made 
 
 import numpy as np
 
-from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_products, multiply_block, shift
+from .cpu_blocks import BLOCK, accumulate_products, multiply_block
+from .cpu_lanes import LANE_BYTES, shift
+from .cpu_tensors import load_tensor, rotate_tensor, store_tensor
 from .cpu_tiles import Flat, kernel, load_tile, store_tile
 
 __all__ = ["TILES_PER_FLUSH", "flush", "rotate_blocks", "unrotate_blocks"]
@@ -157,9 +159,9 @@ def _rotate_block(
     for token in range(first, last, width):
         count = min(width, last - token)
         if pair >= 0:
-            _load_tensor(tensor, x, token_step, feature_step, token, count, begin, single, pair, bias, n, size, tile)
-            _rotate_tensor(tensor, product, a, single, n, size)
-            _store_tensor(y, y_step, token, count, begin, single, pair, bias, tensor, product, n, size, tile)
+            load_tensor(tensor, x, token_step, feature_step, token, count, begin, single, pair, bias, n, size, tile)
+            rotate_tensor(tensor, product, a, single, n, size)
+            store_tensor(y, y_step, token, count, begin, single, pair, bias, tensor, product, n, size, tile)
         else:
             load_tile(tile, width, x, token_step, feature_step, token, count, begin + single, n)
             _shift_rows(tile, width, bias, begin + single, n, -1)
@@ -205,8 +207,8 @@ def _unrotate_block(
         count = min(width, last - token)
         if pair >= 0:
             source = token, count, begin, single, pair
-            _load_tensor(adjoint, grad, grad_token_step, grad_feature_step, *source, zeros, n, size, tile)
-            _load_tensor(state, y, y_token_step, y_feature_step, *source, bias, n, size, tile)
+            load_tensor(adjoint, grad, grad_token_step, grad_feature_step, *source, zeros, n, size, tile)
+            load_tensor(state, y, y_token_step, y_feature_step, *source, bias, n, size, tile)
             for i in range(0, n, BLOCK):
                 for j in range(0, n, BLOCK):
                     at = i * line + j * lanes
@@ -228,8 +230,8 @@ def _unrotate_block(
         if is_identity:
             continue
         if pair >= 0:
-            _rotate_tensor(adjoint, product, inverse, single, n, size)
-            _store_tensor(
+            rotate_tensor(adjoint, product, inverse, single, n, size)
+            store_tensor(
                 grad_x, grad_x_step, token, count, begin, single, pair, zeros, adjoint, product, n, size, tile
             )
         else:
@@ -238,90 +240,6 @@ def _unrotate_block(
                     product, row * width, width, lanes, inverse, row * size, size, adjoint, 0, lanes, width, n
                 )
             store_tile(grad_x, grad_x_step, product, width, token, count, begin + single, n)
-
-
-@kernel()
-def _rotate_tensor(tensor: Flat, product: Flat, a: Flat, single: int, n: int, size: int) -> None:
-    """The upper triangle of A X A^T in the place of X; `product` keeps A [X | x], x being column n."""
-    lanes = LANE_BYTES // tensor.itemsize
-    line = size * lanes
-    columns = n + 1 if single >= 0 else n
-    for j in range(0, columns, BLOCK):
-        for i in range(0, n, BLOCK):
-            multiply_block(
-                product, i * line + j * lanes, line, lanes, a, i * size, size, tensor, j * lanes, lanes, line, n
-            )
-    # Only the blocks of the upper triangle; what they write below it is unfolded over.
-    for i in range(0, n, BLOCK):
-        for j in range(i, n, BLOCK):
-            multiply_block(
-                tensor, i * line + j * lanes, lanes, line, a, j * size, size, product, i * line, line, lanes, n
-            )
-
-
-@kernel()
-def _load_tensor(
-    tensor: Flat,
-    x: Flat,
-    token_step: int,
-    feature_step: int,
-    token: int,
-    count: int,
-    begin: int,
-    single: int,
-    pair: int,
-    bias: Flat,
-    n: int,
-    size: int,
-    tile: Flat,
-) -> None:
-    """The antisymmetric X of x - bias, and its vector of order 1 as column n; what is beyond is left alone."""
-    lanes = LANE_BYTES // tile.itemsize
-    one = tile.dtype.type(1)
-    if single >= 0:
-        load_tile(tile, lanes, x, token_step, feature_step, token, count, begin + single, n)
-        for i in range(n):
-            shift(tensor, (i * size + n) * lanes, tile, i * lanes, one, -bias[begin + single + i])
-    load_tile(tile, lanes, x, token_step, feature_step, token, count, begin + pair, n * (n - 1) // 2)
-    feature = 0
-    for i in range(n):
-        tensor[(i * size + i) * lanes : (i * size + i + 1) * lanes] = 0
-        for j in range(i + 1, n):
-            offset = bias[begin + pair + feature]
-            shift(tensor, (i * size + j) * lanes, tile, feature * lanes, one, -offset)
-            shift(tensor, (j * size + i) * lanes, tile, feature * lanes, -one, offset)
-            feature += 1
-
-
-@kernel()
-def _store_tensor(
-    y: Flat,
-    y_step: int,
-    token: int,
-    count: int,
-    begin: int,
-    single: int,
-    pair: int,
-    bias: Flat,
-    tensor: Flat,
-    product: Flat,
-    n: int,
-    size: int,
-    tile: Flat,
-) -> None:
-    """The inverse of `_load_tensor`, after `_rotate_tensor`."""
-    lanes = LANE_BYTES // tile.itemsize
-    one = tile.dtype.type(1)
-    if single >= 0:
-        for i in range(n):
-            shift(tile, i * lanes, product, (i * size + n) * lanes, one, bias[begin + single + i])
-        store_tile(y, y_step, tile, lanes, token, count, begin + single, n)
-    feature = 0
-    for i in range(n):
-        for j in range(i + 1, n):
-            shift(tile, feature * lanes, tensor, (i * size + j) * lanes, one, bias[begin + pair + feature])
-            feature += 1
-    store_tile(y, y_step, tile, lanes, token, count, begin + pair, feature)
 
 
 @kernel()

@@ -1,16 +1,14 @@
 """Rotations of wires and small matrices on groups of amplitudes, in place, on the CPU: see `engine.local_gates`."""
 
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cpu_state_plan import Stage, state_plan
-from .cpu_states import rotate_states, unrotate_states
-from .cpu_tiles import Flat, in_chunks, kernel
+from .cpu_state_plan import state_plan
+from .cpu_state_sweeps import rotate_all, unrotate_all
+from .cpu_tiles import Flat, kernel
 
 __all__ = ["mix_states", "rotate_in_place", "unmix_states", "unrotate_in_place"]
 
@@ -18,9 +16,6 @@ Numbers = NDArray[Any]
 
 Run: TypeAlias = tuple[bytes, int, int, bool]
 """The arguments of `state_plan`: the wires of a run of gates, n, the order, and whether the gates are FBS."""
-
-_CHUNK = 2**15
-"""A quarter of the amplitudes that are worth a thread of their own."""
 
 
 def rotate_in_place(x: Tensor, turns: tuple[Tensor, Tensor], run: Run) -> None:
@@ -32,52 +27,17 @@ def rotate_in_place(x: Tensor, turns: tuple[Tensor, Tensor], run: Run) -> None:
         run: the gates.
     """
     rows = x.contiguous()
-    numbers, unit, dim = _numbers(rows), 1 + x.is_complex(), x.shape[1]
-    flat, step = _flat(turns)
-    for stage in state_plan(*run).stages():
-
-        def work(first: int, last: int, stage: Stage = stage) -> None:
-            rotate_states(numbers, unit, dim, first, last, flat, step, *stage)
-
-        _at_all_places(work, stage, x)
+    rotate_all(rows, turns, state_plan(*run))
     _put_back(rows, x)
 
 
 def unrotate_in_place(x: Tensor, adjoint: Tensor, turns: tuple[Tensor, Tensor], run: Run) -> Tensor:
     """Undo `rotate_in_place` on vectors and on their gradients; the gradients of the angles, float64."""
     rows, slopes = x.contiguous(), adjoint.contiguous()
-    numbers, adjoints, unit, dim = _numbers(rows), _numbers(slopes), 1 + x.is_complex(), x.shape[1]
-    flat, step = _flat(turns)
-    shape = (*turns[0].shape, 1)
-    sums = np.zeros(shape)
-    for stage in state_plan(*run).stages(backwards=True):
-
-        def work(first: int, last: int, stage: Stage = stage) -> Numbers:
-            own = np.zeros(shape)
-            unrotate_states(numbers, adjoints, unit, dim, first, last, flat, step, own, *stage)
-            return own
-
-        for own in _at_all_places(work, stage, x):
-            sums += own
+    overlaps = unrotate_all(rows, slopes, turns, state_plan(*run))
     _put_back(rows, x)
     _put_back(slopes, adjoint)
-    return torch.from_numpy(sums[..., 0])
-
-
-def _at_all_places(work: Callable[[int, int], Any], stage: Stage, x: Tensor) -> list[Any]:
-    """`work` on every place of every vector, shared out over threads where there are enough amplitudes."""
-    places = len(x) * len(stage.kind)
-    return in_chunks(work, places, max(1, _CHUNK * places // max(1, x.numel())))
-
-
-def _numbers(x: Tensor) -> Flat:
-    return (torch.view_as_real(x) if x.is_complex() else x).view(-1).numpy()
-
-
-def _flat(turns: tuple[Tensor, Tensor]) -> tuple[tuple[Flat, ...], int]:
-    """The turns as flat arrays, and the step from those of one vector to those of the next."""
-    step = turns[0].shape[1] if turns[0].shape[0] > 1 else 0
-    return tuple(turn.contiguous().view(-1).numpy() for turn in turns), step
+    return overlaps[..., 0]
 
 
 def _put_back(rows: Tensor, x: Tensor) -> None:

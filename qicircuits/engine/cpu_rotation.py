@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.library import CustomOpDef  # type: ignore[attr-defined]
 
 from . import cpu_circuits as cpu_circuits  # brings its operator's kernels with it
+from .cpu_blocks import BLOCK
 from .cpu_compound import rotate_blocks, unrotate_blocks
 from .cpu_features import copy_spans, find_identities, pad_matrices, shift_features
-from .cpu_lanes import BLOCK
 from .cpu_tangents import added_tangent, tangent_rows, tangent_sector
 from .cpu_tiles import Flat, flat_rows, in_chunks, lanes, scratch, tile_width
 from .cpu_windows import Windows, factor_windows, rotate_windows, window_rows

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..kept import keep_bytes
 from ..subsets import subset_array, subspace_dim
+from .cpu_blocks import BLOCK, accumulate_gathered
 from .cpu_compound import TILES_PER_FLUSH, flush
-from .cpu_lanes import BLOCK, LANE_BYTES, accumulate_gathered, copy
+from .cpu_lanes import LANE_BYTES, copy
 from .cpu_tiles import Flat, kernel, load_tile
 from .plan import ranks
 

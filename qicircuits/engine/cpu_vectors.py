@@ -5,7 +5,8 @@ triangle of X, and zeros below, C_2(A) x is the upper triangle of Y - Y^T, Y = A
 column more of U. These are two products of n^3 fused multiplications and additions, a register of columns at a time.
 """
 
-from .cpu_lanes import BLOCK, LANE_BYTES, multiply_block
+from .cpu_blocks import BLOCK, multiply_block
+from .cpu_lanes import LANE_BYTES
 from .cpu_tiles import Flat, kernel
 
 __all__ = ["columns", "rotate_vectors"]

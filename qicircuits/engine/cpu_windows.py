@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..kept import keep_bytes
 from ..subsets import subset_array
-from .cpu_lanes import LANE_BYTES, square_multiplier
+from .cpu_blocks import square_multiplier
+from .cpu_lanes import LANE_BYTES
 from .cpu_tiles import Flat, kernel, load_tile, store_tile
 from .plan import occupation, ranks
 

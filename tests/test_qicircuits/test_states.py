@@ -181,7 +181,7 @@ def count_numbers(layout, order):
 
 @pytest.mark.usefixtures("_threads")
 def test_threads_change_nothing_but_the_order_of_sums(monkeypatch):
-    monkeypatch.setattr("qicircuits.engine.cpu_states._CHUNK", 16)
+    monkeypatch.setattr("qicircuits.engine.cpu_state_sweeps._CHUNK", 16)
     monkeypatch.setattr(cpu_state_plan, "_UNCUT", 0)
     monkeypatch.setattr(cpu_state_plan, "_COLUMNS", 64)
     state_plan.cache_clear()
