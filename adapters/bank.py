@@ -139,6 +139,10 @@ class AdapterBank:
         del self._adapters[name]
         self._kept.drop(name)
 
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """The shapes of the tensors that :meth:`add` takes and :meth:`parameters` returns."""
+        return self._plan.shapes()
+
     def parameters(self, name: str) -> dict[str, Tensor]:
         """The numbers of an adapter, by the names that they have in an adapter file, without "base_model.model.".
 
@@ -152,7 +156,7 @@ class AdapterBank:
         """Put an adapter of the bank, or the host's own, into the host's place, and into the weights.
 
         Weights that hold another adapter go over by W <- R_new R_old^T W, on side "in" W <- W R_old^T R_new: the
-        relative rotation is found in float64, and W rounded once. Weights that hold none are merged. Then the model
+        relative rotation is applied in float64, and W rounded. Weights that hold none are merged. Then the model
         is as if the host had been trained to this adapter and merged, so ``unmerge_adapter`` gives the weights back,
         with the adapter active and unmerged.
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["switch_adapter", "switch_parameters"]
 
+_VECTORS_AT_ONCE = 256
+"""Columns or rows of a weight that are rotated at once: few enough to stay in the cache."""
+
 
 @torch.no_grad()
 def switch_adapter(tuner: "QuICModel", name: str) -> None:
@@ -109,16 +112,14 @@ def _have_one_form(layer: QuICLayer, old: str, new: str) -> bool:
 def _go_over(layer: QuICLayer, old: str, new: str, numbers: Sequence[Tensor]) -> None:
     """W <- R_new R_old^T W, or W R_old^T R_new; `new` has the form of `old`, and the given numbers, turn by turn."""
     weight = layer.mergeable_weight()
-    # In float64: A rounded to float32 is off in the same direction at every switch, a hundred times more after many.
-    turned = weight.double()
     for before, after, own in zip(layer.quic_turns[old], layer.quic_turns[new], numbers, strict=True):
+        # In float64: A rounded to float32 is off by the same at every switch, a hundred times more after many.
         out_of = before.rotation.matrices(getattr(layer, before.parameters_in)[old].double())
         into = after.rotation.matrices(own.to(out_of.device, torch.float64))
         if after.side == "in":  # rows of W R are R^T w
             out_of, into = out_of.mT, into.mT
-        turned = _rotate_on(after, out_of, into, turned.movedim(layer.weight_dims[after.side], -1))
-        turned = turned.movedim(-1, layer.weight_dims[after.side])
-    weight.copy_(turned)
+        for vectors in weight.movedim(layer.weight_dims[after.side], -1).split(_VECTORS_AT_ONCE):
+            vectors.copy_(_rotate_on(after, out_of, into, vectors))
 
 
 def _rotate_on(turn: Turn, out_of: Tensor, into: Tensor, x: Tensor) -> Tensor:
@@ -127,5 +128,6 @@ def _rotate_on(turn: Turn, out_of: Tensor, into: Tensor, x: Tensor) -> Tensor:
     if rotation.plan.n_factors == 1:
         return rotation.rotate(into @ out_of.mT, x)
     is_in = turn.side == "in"
-    before = rotation.rotate(out_of.mT, x) if is_in else rotation.rotate(out_of, x, transpose=True)
+    wide = x.double()  # rounded once, not by each of the two
+    before = rotation.rotate(out_of.mT, wide) if is_in else rotation.rotate(out_of, wide, transpose=True)
     return rotation.rotate(into.mT, before, transpose=True) if is_in else rotation.rotate(into, before)

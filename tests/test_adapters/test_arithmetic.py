@@ -209,7 +209,7 @@ def test_an_adapter_made_of_adapters_is_saved_and_loaded(tmp_path):
 def test_adapters_of_a_bank_are_combined_alike():
     model = trained()
     bank = AdapterBank(model)
-    tensors = {name: model.base_model.model.get_submodule(name.rpartition(".")[0]) for name in bank._plan.shapes()}
+    tensors = {name: model.base_model.model.get_submodule(name.rpartition(".")[0]) for name in bank.shapes()}
     for adapter in ("default", "other"):
         bank.add(f"{adapter}'", {name: layer.quic_parameters[adapter] for name, layer in tensors.items()})
     bank.add_weighted_adapter(["default'", "other'"], [0.3, 0.6], "mean")

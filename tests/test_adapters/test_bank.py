@@ -153,6 +153,7 @@ def test_folders_are_read_and_parameters_given_back(tmp_path):
     )
     saved, own = bank.parameters("saved"), get_peft_model_state_dict(model)
     assert {f"base_model.model.{name}" for name in saved} == own.keys()
+    assert bank.shapes() == {name: tuple(numbers.shape) for name, numbers in saved.items()}
     for name, numbers in saved.items():
         assert numbers.equal(own[f"base_model.model.{name}"])
     numbers.zero_()  # a copy
@@ -281,7 +282,7 @@ def test_files_that_are_no_adapters_are_refused(tmp_path):
     with pytest.raises(ValueError, match="complete safetensors file"):
         bank.add("new", tmp_path)
     model.save_pretrained(tmp_path / "pickled", safe_serialization=False)
-    with pytest.raises(ValueError, match=r"saved as adapter_model.safetensors"):
+    with pytest.raises(ValueError, match=r"must be saved in adapter_model\.safetensors"):
         bank.add("new", tmp_path / "pickled")
 
 
