@@ -27,7 +27,7 @@ def finetune(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key; may be repeated.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in the output folder.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in the output folder, if there is one.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final metrics as JSON.")] = False,
 ) -> None:
     """Fine-tune a transformers checkpoint with a QuIC adapter: text, pairs, numbers, language or images.
@@ -50,7 +50,7 @@ def finetune(
     try:
         chosen += [parse_setting(setting) for setting in settings or ()]
         result = run(load_config(config, preset, chosen), Console(stderr=True), resume=resume)
-    except (AssetError, CheckpointError, NonFiniteError, OSError, TypeError, ValueError) as error:
+    except (AssetError, CheckpointError, NonFiniteError, ImportError, OSError, TypeError, ValueError) as error:
         raise _failure(error) from error
     if _is_first():
         typer.echo(json.dumps(result.metrics, indent=2) if as_json else _summary(result.folder, result.metrics))

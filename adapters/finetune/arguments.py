@@ -50,7 +50,7 @@ def training_arguments(config: FinetuneConfig, checkpoints: Path) -> TrainingArg
             **_schedule(training),
             **_passed_on(training),
         )
-    except (TypeError, ValueError) as error:
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"training must be what transformers' Trainer takes, got: {error}") from error
 
 

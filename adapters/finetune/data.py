@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,9 +16,10 @@ from .config import DataConfig
 
 __all__ = ["PACKAGES", "Examples", "load_examples"]
 
-_FORMATS = {
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
+_WORDS = {"keep_default_na": False, "na_values": [""]}  # NA and null are texts, only an empty cell is missing
+_FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("csv", _WORDS),
+    ".tsv": ("csv", {"sep": "\t", **_WORDS}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {}),

@@ -54,7 +54,7 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
         config: of the run.
         console: where progress is shown.
         resume: go on with the run in the folder from its last complete checkpoint, to the result that it would have
-            had; of a run that is complete its result is returned.
+            had; of a run that is complete its result is returned, and one that has not begun begins.
 
     Raises:
         ValueError, TypeError: the configuration does not fit the folder, the data or the model.
@@ -63,6 +63,7 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
     folder = Path(config.output).expanduser().absolute()
     arguments = training_arguments(config, folder / "checkpoints")
     is_first = arguments.process_index == 0
+    resume = resume and (folder / _CONFIG).is_file()  # killed before it wrote anything, it begins anew
     if resume:
         _check_same_run(config, folder)
         if (folder / _METRICS).is_file():
@@ -71,12 +72,12 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
         _check_new(folder)
     with _quiet(), arguments.main_process_first(desc="examples"):
         prepared = prepare(config)
-    if is_first and not resume:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _CONFIG).write_text(dump(config), "utf-8")
     checkpoint = last_complete(folder / "checkpoints") if resume else None
     bar = TrainingBar(console) if is_first else None
     trainer = _trainer(config, prepared, arguments, bar, folder / _LOG)
+    if is_first and not resume:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _CONFIG).write_text(dump(config), "utf-8")
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         measured = trainer.evaluate()
@@ -96,16 +97,19 @@ def _trainer(
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
     if arguments.fsdp and "transformer_cls_names_to_wrap" not in arguments.fsdp_plugin_args:
         arguments.fsdp_plugin_args["transformer_cls_names_to_wrap"] = _shardable(prepared.model)
-    trainer = FinetuneTrainer(
-        model=prepared.model,
-        args=arguments,
-        train_dataset=prepared.train,
-        eval_dataset=prepared.validation,
-        data_collator=prepared.collate,
-        compute_metrics=prepared.measure,
-        preprocess_logits_for_metrics=prepared.to_prediction,
-        callbacks=callbacks,
-    )
+    try:
+        trainer = FinetuneTrainer(
+            model=prepared.model,
+            args=arguments,
+            train_dataset=prepared.train,
+            eval_dataset=prepared.validation,
+            data_collator=prepared.collate,
+            compute_metrics=prepared.measure,
+            preprocess_logits_for_metrics=prepared.to_prediction,
+            callbacks=callbacks,
+        )
+    except (RuntimeError, ValueError) as error:  # a logger that is not there, for instance
+        raise ValueError(f"training must be what transformers' Trainer takes, got: {error}") from error
     trainer.remove_callback(PrinterCallback)
     if config.task != "causal-lm":
         # These models take the number of items of all parts of a batch and leave it out of the loss, which Trainer
@@ -163,15 +167,15 @@ def _check_new(folder: Path) -> None:
     rule = "output must be a new folder or an empty one"
     if not folder.is_dir():
         raise ValueError(f"{rule}, got the file {folder}")
-    if any(folder.iterdir()):
+    checkpoints = folder / "checkpoints"  # empty where a run was killed before it wrote anything
+    found = sorted(p.name for p in folder.iterdir() if p != checkpoints or not p.is_dir() or any(p.iterdir()))
+    if found:
         hint = " (to go on with it, add --resume)" if (folder / _CONFIG).is_file() else ""
-        raise ValueError(f"{rule}, got {folder}, which holds {sorted(p.name for p in folder.iterdir())[0]}{hint}")
+        raise ValueError(f"{rule}, got {folder}, which holds {found[0]}{hint}")
 
 
 def _check_same_run(config: FinetuneConfig, folder: Path) -> None:
     """Another configuration would not lead to the result that the run would have had."""
-    if not (folder / _CONFIG).is_file():
-        raise ValueError(f"--resume needs the folder of a run, got {folder} without {_CONFIG}")
     before, now = _flat(read_yaml(folder / _CONFIG)), _flat(config.model_dump(mode="json"))
     for key in sorted({*before, *now} - {"output"}):
         if before.get(key) != now.get(key):

@@ -206,6 +206,20 @@ def test_arguments_of_the_trainer_are_passed_on(metrics_of, tmp_path):
     assert rates == {1e-2}
 
 
+def test_words_for_missing_values_are_words(metrics_of, tmp_path):
+    file = write_csv(tmp_path / "words.csv", [*sentences(8), ("null", 0), ("NA", 1)])
+    metrics = metrics_of(data={"train": str(file)}, training=SHORT)
+    assert metrics["train_examples"] == 10
+
+
+def test_checkpointed_activations_give_the_same_adapter(metrics_of, tmp_path):
+    files = []
+    for name, options in (("plain", []), ("checkpointed", ["--set", "training.activation_checkpointing=true"])):
+        metrics_of("--output", str(tmp_path / name), *options, training=SHORT)
+        files.append(load_file(tmp_path / name / "adapter" / "adapter_model.safetensors"))
+    assert all(tensor.equal(files[1][name]) for name, tensor in files[0].items())
+
+
 # ---- refusals, before any work
 
 
@@ -222,6 +236,10 @@ def test_arguments_of_the_trainer_are_passed_on(metrics_of, tmp_path):
         (
             {"training": {"batch_size": 128}},
             "training.batch_size must be at most the number of training examples, 64",
+        ),
+        (
+            {"training": {"report_to": "nothing"}},
+            "training must be what transformers' Trainer takes, got: nothing is not",
         ),
         ({"training": {"optim": "sgdd"}}, "training must be what transformers' Trainer takes, got: sgdd is not"),
         ({"adapter": {"orders": [33]}}, "too small for orders"),
@@ -251,6 +269,7 @@ def test_a_model_that_is_not_there_is_one_sentence(run):
         ([("a", 0), ("b", 0)], [("a", 0)], "needs at least two classes in 'label', got ['0']"),
         ([("a", 0), ("b", None)], [("a", 0)], "data.train must have a label in every row, got none in row 1, from 0"),
         ([("a", 0), (None, 1)], [("a", 0)], "data.train must have a text in every row, got none in row 1, from 0"),
+        ([(1, 0), (2, 1)], [("a", 0)], "every text must be a text, got 1"),
         ([], [("a", 0)], "data.train must have rows, got none"),
     ],
 )

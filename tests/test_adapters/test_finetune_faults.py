@@ -188,15 +188,24 @@ def test_a_run_that_is_killed_near_its_end_does_no_step_more(inputs, tmp_path, t
     assert all(tensor.equal(resumed[name]) for name, tensor in whole.items())
 
 
-def test_only_the_same_run_is_resumed(cut_short, tmp_path):
+def test_only_the_same_run_is_resumed(cut_short):
     config = cut_short[1]
     result = quic(config, "--resume", "--set", "training.learning_rate=2e-2")
     assert "--resume needs the configuration of the run, training.learning_rate: 0.01, got 0.02" in result.stderr
-    result = quic(config, "--resume", "--output", tmp_path / "nowhere")
-    assert f"--resume needs the folder of a run, got {tmp_path / 'nowhere'} without config.yaml" in result.stderr
     result = quic(config)
     assert result.exit_code == 1
     assert "(to go on with it, add --resume)" in result.stderr
+
+
+def test_a_run_that_was_killed_before_it_wrote_anything_begins_anew(inputs, tmp_path):
+    config = configure(inputs, tmp_path / "run", num_train_epochs=1)
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    assert quic(config, "--resume").exit_code == 0
+    assert (tmp_path / "run" / "metrics.json").is_file()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.tex").write_text("precious")
+    result = quic(config, "--resume", "--output", tmp_path / "foreign")
+    assert "which holds thesis.tex" in result.stderr
 
 
 def test_a_checkpoint_of_another_base_is_refused(tmp_path):
