@@ -10,11 +10,10 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from matplotlib.style import context
 
 from .blocks import Blocks, BlockStructure, check_counts
-from .style import BAND, FAINT, INK, PAPER, page, subscript, write
+from .style import BAND, COLOURS, FAINT, INK, PAPER, ink_on, page, subscript, write
 
 __all__ = ["draw_adapter"]
 
-COLOURS = ("#1b5e9e", "#c2570c", "#2b7f6d", "#97508a")  # by place among the orders; white words stay readable on them
 SIDE = 7.0  # units, of the block and of R
 SMALL = 4.0  # units, of A
 TRAINED = "#6b4c9a"
@@ -35,12 +34,14 @@ def draw_adapter(
     block_size: int | None = None,
     n: int | None = None,
     block_share: bool = False,
+    n_factors: int = 1,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the rotation R = ⊕_i [ ⊕_{k in orders} C_k(A_i) ⊕ I_pad ] ⊕ I_untouched of one adapted layer, to scale.
 
     From left to right: A of one block, with the trained numbers as its upper triangle; the block that its
     compounds make; and R, if it is more than that block. A diagonal line is an identity: nothing happens there.
+    Where R is a product of factors, one of them is drawn, as D; features are shuffled between factors.
 
     Args:
         plan: a plan of `adapters`, or any object with the attributes of :class:`BlockStructure`. Without it:
@@ -49,7 +50,8 @@ def draw_adapter(
         n_blocks: N.
         block_size: b, with N b <= d; by default d // N.
         n: number of wires, with Σ_k C(n, k) <= b.
-        block_share: whether all blocks have the same A.
+        block_share: whether all blocks of a factor have the same A.
+        n_factors: F, of which each has blocks of its own.
         ax: where to draw; by default a figure of its own, outside pyplot.
 
     Returns:
@@ -67,21 +69,22 @@ def draw_adapter(
         if (features, orders, block_size, n) != (None,) * 4:
             raise ValueError("give a plan or its sizes, not both")
         features, orders, n_blocks, n = plan.features, plan.orders, plan.n_blocks, plan.n
-        block_size, block_share = plan.block_size, plan.block_share
+        block_size, block_share, n_factors = plan.block_size, plan.block_share, getattr(plan, "n_factors", 1)
     if features is None or orders is None or n is None:
         raise ValueError(f"without a plan, give features, orders and n, got {features=}, {orders=}, {n=}")
     check_counts(features=features, n_blocks=n_blocks, n=n)
     if block_size is None:
         block_size = features // n_blocks
-    blocks = Blocks(features, tuple(orders), n_blocks, block_size, n, block_share)
+    blocks = Blocks(features, tuple(orders), n_blocks, block_size, n, block_share, n_factors)
     whole = blocks.features == blocks.block_size
     width = 2 * LEFT + SMALL + (GAP + SIDE) * (1 if whole else 2)
     ax, points = page(ax, width, TOP + SIDE + LINE * (len(blocks.orders) + 3.5), UNIT)
     size = min(11.5, 0.38 * points)
-    write(ax, LEFT, 0.8, blocks.formula, 1.15 * size, ha="left", fontweight="bold")
+    title = blocks.formula if n_factors == 1 else f"R: a product of {n_factors} factors {blocks.formula}"
+    write(ax, LEFT, 0.8, title, 1.15 * size, ha="left", fontweight="bold")
     _draw_matrix(ax, blocks, size)
     _draw_arrow(ax, LEFT + SMALL)
-    _draw_block(ax, blocks, LEFT + SMALL + GAP, size, "R" if whole else "a block")
+    _draw_block(ax, blocks, LEFT + SMALL + GAP, size, blocks.name if whole else "a block")
     if not whole:
         _draw_rotation(ax, blocks, LEFT + SMALL + 2 * GAP + SIDE, size)
     return ax
@@ -98,9 +101,13 @@ def _draw_matrix(ax: Axes, blocks: Blocks, size: float) -> None:
     ax.add_patch(Polygon(stairs, fc=TRAINED, lw=0, zorder=3, gid="trained"))
     count = n * (n - 1) // 2
     lines = [f"A{blocks.index}: {n} × {n}, orthogonal", f"trained: {count:,} numbers"]
-    if blocks.n_blocks > 1:
-        total = f"{blocks.n_blocks} blocks: {blocks.n_blocks * count:,} numbers"
-        lines.append(f"shared by {blocks.n_blocks} blocks" if blocks.block_share else total)
+    if blocks.n_blocks > 1 and blocks.block_share:
+        lines.append(f"shared by {blocks.n_blocks} blocks")
+    elif blocks.n_blocks > 1:
+        count *= blocks.n_blocks
+        lines.append(f"{blocks.n_blocks} blocks: {count:,} numbers")
+    if blocks.n_factors > 1:
+        lines.append(f"{blocks.n_factors} factors: {blocks.n_factors * count:,} numbers")
     write(ax, left + 0.73 * SMALL, top + 0.25 * SMALL, "trained", size, PAPER, fontweight="bold")
     _caption(ax, left, top + SMALL, lines, size)
 
@@ -119,7 +126,7 @@ def _draw_block(ax: Axes, blocks: Blocks, left: float, size: float, name: str) -
     for (colour, word), width, start in zip(rows, widths, blocks.stops, strict=False):
         if width * scale >= NAMED and colour != BAND:
             centre = (start + width / 2) * scale
-            write(ax, left + centre, TOP + centre, word, size, PAPER, fontweight="bold")
+            write(ax, left + centre, TOP + centre, word, size, ink_on(colour), fontweight="bold")
     _caption(ax, left, TOP + SIDE, [f"{name}: {blocks.block_size:,} × {blocks.block_size:,}"], size)
     for row, ((colour, word), width) in enumerate(zip(rows, widths, strict=True)):
         y = TOP + SIDE + LINE * (row + 2.1)
@@ -143,7 +150,7 @@ def _draw_rotation(ax: Axes, blocks: Blocks, left: float, size: float) -> None:
     )
     for y_block, y_square in ((TOP, TOP), (TOP + SIDE, TOP + side)):
         ax.plot([left - GAP, left], [y_block, y_square], color=FAINT, lw=0.8, ls=(0, (4, 3)), zorder=1)
-    lines = [f"R: {blocks.features:,} × {blocks.features:,}", _count(blocks.n_blocks, "block")]
+    lines = [f"{blocks.name}: {blocks.features:,} × {blocks.features:,}", _count(blocks.n_blocks, "block")]
     if blocks.untouched:
         _draw_identity(ax, left, blocks.n_blocks * side, SIDE, "untouched")
         lines.append(_count(blocks.untouched, "feature") + " untouched")

@@ -11,7 +11,7 @@ __all__ = ["BlockStructure", "Blocks", "check_counts"]
 
 
 class BlockStructure(Protocol):
-    """What a plan must tell to be drawn; the plans of `adapters` do."""
+    """What a plan must tell to be drawn; the plans of `adapters` do. It may have `n_factors`, else that is 1."""
 
     @property
     def features(self) -> int: ...  # noqa: D102
@@ -37,9 +37,11 @@ class Blocks:
     block_size: int
     n: int
     block_share: bool
+    n_factors: int = 1
 
     def __post_init__(self) -> None:
-        check_counts(features=self.features, n_blocks=self.n_blocks, block_size=self.block_size, n=self.n)
+        sizes = {"features": self.features, "n_blocks": self.n_blocks, "block_size": self.block_size, "n": self.n}
+        check_counts(**sizes, n_factors=self.n_factors)
         orders = self.orders
         if not orders or len(set(orders)) < len(orders) or any(k not in range(1, self.n) for k in orders):
             raise ValueError(f"orders must be distinct integers in 1..n-1 = 1..{self.n - 1}, got {orders}")
@@ -72,14 +74,19 @@ class Blocks:
         return "" if self.block_share or self.n_blocks == 1 else "ᵢ"
 
     @property
+    def name(self) -> str:
+        """What is drawn: R, or one factor D of it."""
+        return "R" if self.n_factors == 1 else "D"
+
+    @property
     def formula(self) -> str:
-        """R as a direct sum, in one line."""
+        """R as a direct sum, in one line; or a factor."""
         parts = [f"C{subscript(k)}(A{self.index})" for k in self.orders]
         parts += [f"I{subscript(self.pad)}"] * (self.pad > 0)
         block = " ⊕ ".join(parts)
         if self.n_blocks > 1:
             block = f"⊕ᵢ [ {block} ]" if len(parts) > 1 else f"⊕ᵢ {block}"
-        return f"R = {block}" + f" ⊕ I{subscript(self.untouched)}" * (self.untouched > 0)
+        return f"{self.name} = {block}" + f" ⊕ I{subscript(self.untouched)}" * (self.untouched > 0)
 
 
 def check_counts(**counts: int) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, overload
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.style import context
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from .diagram import PITCH, Columns, diagram_page, gate_fill, paint_diagram, place_columns, write_title
 from .reading import Angles, Drawable, read_circuit
 from .scheme import Scheme
-from .style import DIVERGING, colour_bar, write
+from .style import DIVERGING, colour_bar, ink_on, write
 from .text import write_diagram
 
 __all__ = ["draw_circuit"]
@@ -23,6 +24,8 @@ WORDS = 48  # most gates whose angles are written out
 LEGIBLE = 4.5  # points; smaller words are not written
 WIDE = 0.9  # units that a coloured bar takes
 WORD, WORD_SIZE = 0.17, 0.28  # units: width of a letter, height of a word
+MINUS = 0.11  # units, half of a minus
+SIGNED = 0.02  # of the largest angle: what has a sign
 BAR = 3.3  # units right of the wires, for the colour bar
 
 
@@ -145,7 +148,18 @@ def _colours(ax: Axes, scheme: Scheme, fills: list[object], columns: Columns, po
     limit = _limit(values)
     colours = dict(zip(bars, colormaps[DIVERGING](Normalize(-limit, limit)(values)), strict=True))
     _draw_scale(ax, columns, len(scheme.wires), limit, points)
+    _sign(ax, scheme, columns, {k: colours[k] for k, angle in bars.items() if angle < -SIGNED * limit}, points)
     return [colours.get(k, fill) for k, fill in enumerate(fills)]
+
+
+def _sign(ax: Axes, scheme: Scheme, columns: Columns, negative: dict[int, object], points: float) -> None:
+    """A minus in the dots of bars with negative angles: in grey, both ends of the scale are dark."""
+    strokes, inks = [], []
+    for k, colour in negative.items():
+        x = columns.gates[k]
+        strokes += [[(x - MINUS, columns.top + row), (x + MINUS, columns.top + row)] for row in scheme.marks[k].pair]
+        inks += [ink_on(colour)] * 2
+    ax.add_collection(LineCollection(strokes, colors=inks, lw=min(1.2, 0.05 * points), zorder=4, gid="minus"))
 
 
 def _limit(values: NDArray[np.float64]) -> float:

@@ -13,7 +13,6 @@ from .style import sheet
 
 __all__ = ["draw_layout"]
 
-ACROSS = 3  # most diagrams in a row
 UNIT, WIDEST = 0.34, 13.0  # inches: of a unit, and of a figure of several
 
 
@@ -23,7 +22,7 @@ def draw_layout(layout: Layout, /, *, gate: str = "rbs", ax: Axes | None = None)
 def draw_layout(layout: Layout, second: Layout, /, *more: Layout, gate: str = "rbs") -> Figure: ...
 @context("default")
 def draw_layout(*layouts: Layout, gate: str = "rbs", ax: Axes | None = None) -> Axes | Figure:
-    """Draw where the gates of one layout stand, or of several layouts, three in a row and on one scale.
+    """Draw where the gates of one layout stand, or of several layouts, side by side and on one scale.
 
     Args:
         layouts: one layout or more.
@@ -65,17 +64,33 @@ def _draw_one(scheme: Scheme, ax: Axes | None) -> Axes:
 
 
 def _draw_several(schemes: list[Scheme]) -> Figure:
-    """Every diagram at the top left of its cell; each row is as high, each column as wide, as its largest."""
+    """One diagram after the other, as many in a row as there is room for; each row is as high as its highest."""
     sizes = [page_size(scheme, place_columns(scheme, scheme.words, PITCH)) for scheme in schemes]
-    across = min(ACROSS, len(schemes))
-    widths = [max(width for width, _ in sizes[column::across]) for column in range(across)]
-    rows = range(0, len(schemes), across)
-    heights = [max(height for _, height in sizes[row : row + across]) for row in rows]
-    unit = min(UNIT, WIDEST / sum(widths))
-    figure = sheet(sum(widths) * unit, sum(heights) * unit)
-    for index, (scheme, (width, height)) in enumerate(zip(schemes, sizes, strict=True)):
-        row, column = divmod(index, across)
-        left, top = sum(widths[:column]) / sum(widths), 1 - sum(heights[:row]) / sum(heights)
-        box = (left, top - height / sum(heights), width / sum(widths), height / sum(heights))
-        _draw_one(scheme, figure.add_axes(box))
+    rows = _rows([width for width, _ in sizes])
+    heights = [max(sizes[index][1] for index in row) for row in rows]
+    across, down = max(sum(sizes[index][0] for index in row) for row in rows), sum(heights)
+    unit = min(UNIT, WIDEST / across)
+    figure = sheet(across * unit, down * unit)
+    for number, row in enumerate(rows):
+        left, top = 0.0, down - sum(heights[:number])
+        for index in row:
+            width, height = sizes[index]
+            _draw_one(
+                schemes[index], figure.add_axes((left / across, (top - height) / down, width / across, height / down))
+            )
+            left += width
     return figure
+
+
+def _rows(widths: list[float]) -> list[list[int]]:
+    """The diagrams of each row: those that fit, and one that fits nowhere has a row of its own.
+
+    >>> _rows([20.0, 15.0, 5.0, 50.0, 10.0])
+    [[0, 1], [2], [3], [4]]
+    """
+    rows: list[list[int]] = []
+    for index, width in enumerate(widths):
+        if not rows or sum(widths[other] for other in rows[-1]) + width > WIDEST / UNIT:
+            rows.append([])
+        rows[-1].append(index)
+    return rows

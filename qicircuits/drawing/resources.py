@@ -6,11 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.style import context
 from matplotlib.ticker import MaxNLocator
 
-from .style import FAINT, INK, sheet
+from .style import COLOURS, FAINT, FONT, INK, PAPER, ink_around, sheet
 
 __all__ = ["draw_resources"]
 
-COLOURS = ("#1b5e9e", "#c2570c", "#2b7f6d", "#97508a")
 MARKERS = ("o", "s", "^", "D")
 
 
@@ -45,13 +44,18 @@ def draw_resources(report: HasCurves, *, ax: Axes | None = None) -> Axes:
     n, curves = report.curves()
     if ax is None:
         ax = sheet(5.6, 3.8).add_axes((0.15, 0.14, 0.81, 0.82))
-    ax.set(yscale="log", xlabel=f"order k, on {n} wires", ylabel="time of the circuit / classical time")
+    ink = ink_around(ax)
+    ax.set(yscale="log", facecolor=PAPER)
+    ax.set_xlabel(f"order k, on {n} wires", fontsize=9.5, color=ink, fontfamily=FONT)
+    ax.set_ylabel("time of the circuit / classical time", fontsize=9.5, color=ink, fontfamily=FONT)
+    ax.tick_params(which="both", colors=ink, labelsize=8.5, labelfontfamily=FONT)
+    ax.spines[:].set(color=ink, linewidth=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(color=FAINT, alpha=0.3, lw=0.5)
     ax.axhline(1, color=INK, lw=1, ls=(0, (4, 3)), gid="equal")
     for colour, marker, (task, points) in zip(COLOURS, MARKERS, curves.items(), strict=True):
         orders = [k for k, _, _ in points]
         ratios = [quantum / classical for _, quantum, classical in points]
-        ax.plot(orders, ratios, color=colour, marker=marker, ms=4, label=task, gid=task)
-    ax.legend(frameon=False)
+        ax.plot(orders, ratios, color=colour, marker=marker, ms=5, mec=INK, mew=0.4, label=task, gid=task)
+    ax.legend(frameon=False, labelcolor=INK, prop={"family": FONT, "size": 9})
     return ax

@@ -4,13 +4,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 __all__ = [
     "ACCENT",
     "BAND",
+    "COLOURS",
     "DIVERGING",
     "FAINT",
     "INK",
@@ -19,6 +20,7 @@ __all__ = [
     "PAPER",
     "colour_bar",
     "ink_around",
+    "ink_on",
     "page",
     "sheet",
     "subscript",
@@ -26,9 +28,10 @@ __all__ = [
 ]
 
 INK = "#1b1f24"
-FAINT = "#7a828e"
+FAINT = "#69717c"
 BAND = "#f0f3f7"
 PAPER = "#ffffff"
+COLOURS = ("#123f73", "#c2570c", "#52ad97", "#dba6d0")  # from dark to light, so apart in grey as well
 ACCENT = {"rbs": "#1b5e9e", "fbs": "#c2570c"}  # apart in hue and in grey, for every common colour blindness
 LOADER = "#9fd3b4"  # as light as the layers' gates are dark: apart in print too
 LOADER_BANDS = ("#dff0e5", "#eff8f2")
@@ -76,7 +79,12 @@ def subscript(number: int) -> str:
 
 def ink_around(ax: Axes) -> str:
     """The ink for words outside the page, which stand on the figure's own background: dark or light."""
-    red, green, blue, _ = ax.figure.get_facecolor()
+    return ink_on(ax.figure.get_facecolor())
+
+
+def ink_on(colour: Any) -> str:
+    """The ink, dark or light, for words on a colour."""
+    red, green, blue = to_rgb(colour)
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else PAPER
 
 

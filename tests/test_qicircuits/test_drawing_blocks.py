@@ -8,9 +8,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from qicircuits import compound_matrix, random_orthogonal, subspace_dim
-from qicircuits.drawing import draw_adapter, draw_compound
+from qicircuits import brickwork, compound_matrix, random_orthogonal, subspace_dim
+from qicircuits.drawing import draw_adapter, draw_compound, draw_resources
 from qicircuits.drawing.blocks import Blocks
+from qicircuits.drawing.style import INK, PAPER
+from qicircuits.resources import estimate
 
 CASES = [
     {"features": 384, "orders": (1, 2), "n_blocks": 1, "block_size": 384, "n": 27, "block_share": False},
@@ -133,6 +135,14 @@ def test_sizes_that_do_not_fit_are_named(sizes, error, message):
         draw_adapter(**sizes)
 
 
+def test_of_a_product_one_factor_is_drawn_and_all_numbers_are_counted():
+    shown = words(draw_adapter(features=64, orders=(1, 2), n_blocks=2, n=6, n_factors=3))
+    assert shown[0] == "R: a product of 3 factors D = ⊕ᵢ [ C₁(Aᵢ) ⊕ C₂(Aᵢ) ⊕ I₁₁ ]"
+    assert {"trained: 15 numbers", "2 blocks: 30 numbers", "3 factors: 90 numbers", "D: 64 × 64"} <= set(shown)
+    shared = words(draw_adapter(features=64, orders=(1,), n_blocks=2, n=6, n_factors=3, block_share=True))
+    assert {"shared by 2 blocks", "3 factors: 45 numbers"} <= set(shared)
+
+
 @pytest.mark.parametrize(("n", "order"), [(4, 0), (4, 4), (1, 1), (5, 2), (6, 3), (9, 2)])
 def test_the_heat_map_shows_the_compound(n, order):
     matrix = random_orthogonal(n, generator=torch.Generator().manual_seed(n)).requires_grad_()
@@ -159,6 +169,29 @@ def test_subsets_are_named_while_there_is_room():
     np.testing.assert_allclose(large.get_yticks(), [3, 9.5, 15, 19.5, 23, 25.5])
 
 
+@pytest.mark.parametrize(("n", "orders"), [(4, (1, 2)), (6, (3, 1, 0)), (8, (1, 2))])
+def test_several_orders_are_a_direct_sum_with_its_sectors_named(n, orders):
+    matrix = random_orthogonal(n, generator=torch.Generator().manual_seed(n))
+    ax = draw_compound(matrix, orders)
+    drawn = ax.images[0].get_array()
+    np.testing.assert_array_equal(drawn, torch.block_diag(*(compound_matrix(matrix, k) for k in orders)).numpy())
+    stops = np.cumsum([0, *(subspace_dim(n, k) for k in orders)])
+    edges = sorted(line.get_ydata()[0] for line in ax.lines if line.get_ydata()[0] == line.get_ydata()[1])
+    np.testing.assert_allclose(edges, stops[1:-1] - 0.5)
+    named = [text.get_text() for text in ax.get_xticklabels()]
+    assert named == [f"k = {k}" for k in orders if 1.2 * subspace_dim(n, k) * 21 > stops[-1]]
+
+
+def test_negative_minors_carry_a_minus_where_cells_are_large():
+    matrix = random_orthogonal(5, generator=torch.Generator().manual_seed(2))
+    ax = draw_compound(matrix, 2)
+    (strokes,) = [artist for artist in ax.collections if artist.get_gid() == "minus"]
+    places = {tuple(np.rint(path.vertices.mean(0)).astype(int)[::-1]) for path in strokes.get_paths()}
+    values = compound_matrix(matrix, 2).numpy()
+    assert places == set(zip(*map(list, np.nonzero(values < -0.02 * np.abs(values).max())), strict=True))
+    assert not [artist for artist in draw_compound(np.eye(8), 2).collections if artist.get_gid() == "minus"]
+
+
 def test_a_zero_matrix_has_a_scale():
     assert draw_compound(np.zeros((3, 3)), 2).images[0].get_clim() == (-1.0, 1.0)
 
@@ -171,7 +204,10 @@ def test_a_zero_matrix_has_a_scale():
         (np.eye(3) * 1j, 1, TypeError, "matrix must be real numbers"),
         (np.full((2, 2), np.inf), 1, ValueError, "matrix must be finite, got inf"),
         (np.eye(3), 4, ValueError, "got order=4"),
-        (np.eye(30), 4, ValueError, r"at most 2048 rows, got C\(30, 4\) = 27405"),
+        (np.eye(3), (), ValueError, "at least one, got  = 0"),
+        (np.eye(20), (3, 4), ValueError, r"got C\(20, 3\) \+ C\(20, 4\) = 5985"),
+        (np.eye(3), "12", TypeError, "got '1'"),
+        (np.eye(30), 4, ValueError, r"at most 2048 rows, at least one, got C\(30, 4\) = 27405"),
     ],
     ids=str,
 )
@@ -180,10 +216,13 @@ def test_bad_matrices_are_named(matrix, order, error, message):
         draw_compound(matrix, order)
 
 
-def test_given_axes_on_a_dark_figure_get_light_words_around():
-    dark, light = Figure(facecolor="#111111").add_subplot(), Figure().add_subplot()
-    light.figure.set_facecolor("white")
-    assert draw_compound(np.eye(3), 1, ax=dark) is dark
-    draw_compound(np.eye(3), 1, ax=light)
-    assert dark.title.get_color() == "#ffffff"
-    assert light.title.get_color() != "#ffffff"
+@pytest.mark.parametrize(
+    "draw", [lambda ax: draw_compound(np.eye(3), 1, ax=ax), lambda ax: draw_resources(estimate(brickwork(4)), ax=ax)]
+)
+def test_given_axes_on_a_dark_figure_get_light_words_around(draw):
+    dark, light = Figure(facecolor="#111111").add_subplot(), Figure(facecolor="white").add_subplot()
+    assert draw(dark) is dark
+    draw(light)
+    words = [[ax.xaxis.label, ax.yaxis.label, ax.title, *ax.get_xticklabels()] for ax in (dark, light)]
+    assert {text.get_color() for text in words[0] if text.get_text()} == {PAPER}
+    assert {text.get_color() for text in words[1] if text.get_text()} == {INK}

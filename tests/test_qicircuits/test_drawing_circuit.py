@@ -131,6 +131,20 @@ def test_many_angles_are_colours_with_a_bar_in_radians():
     np.testing.assert_allclose(matplotlib.colormaps["RdBu_r"](0.0)[:3], first)
 
 
+def test_negative_colours_carry_a_minus_for_print_in_grey():
+    layout, angles = round_robin(11), np.tile([0.5, -0.5, 0.001, -0.001, -0.02], 11)
+    ax = draw_circuit(layout, angles)
+    (strokes,) = [artist for artist in ax.collections if artist.get_gid() == "minus"]
+    gates = labelled(ax, "gate")
+    expected = {
+        (round(box(gates[k])[0] + box(gates[k])[2], 6) / 2, TOP + wire)
+        for k in np.flatnonzero(angles < -0.01)
+        for wire in layout.pairs[k]
+    }
+    found = {tuple(path.vertices.mean(0)) for path in strokes.get_paths()}
+    np.testing.assert_allclose(sorted(found), sorted(expected), atol=1e-6)
+
+
 @pytest.mark.parametrize(("largest", "ticks"), [(0.0, "1"), (0.01, "0.01"), (1.5, "π/2"), (math.pi, "π"), (7.0, "7")])
 def test_the_scale_ends_at_the_largest_angle_or_a_part_of_pi(largest, ticks):
     (bar,) = draw_circuit(brickwork(11), [0.0] * 54 + [-largest]).child_axes
