@@ -1,9 +1,7 @@
 """A recorder of training: an adapter's numbers, the angles of its rotations and their distance from the identity."""
 
-import os
 import zipfile
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -138,14 +136,13 @@ class AdapterHistory(TrainerCallback):
         arrays: dict[str, Any] = {
             f"{part}/{name}": values for part in _PARTS for name, values in self._stacked(part).items()
         }
-        with NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            try:
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb") as file:
                 np.savez(file, steps=np.array(self.steps, dtype=np.int64), every=np.array(self.every), **arrays)
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "AdapterHistory":
@@ -160,13 +157,13 @@ class AdapterHistory(TrainerCallback):
                 arrays = dict(file)
             history = cls(int(arrays.pop("every")))
             history.steps = arrays.pop("steps").tolist()
-        except (KeyError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            history._records = [{part: {} for part in _PARTS} for _ in history.steps]
+            for key, values in arrays.items():
+                part, _, name = key.partition("/")
+                for record, value in zip(history._records, values, strict=True):
+                    record[part][name] = value
+        except (KeyError, TypeError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"a history is a file .npz that AdapterHistory wrote, got {path}") from error
-        history._records = [{part: {} for part in _PARTS} for _ in history.steps]
-        for key, values in arrays.items():
-            part, _, name = key.partition("/")
-            for record, value in zip(history._records, values, strict=True):
-                record[part][name] = value
         return history
 
 

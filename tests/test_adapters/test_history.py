@@ -148,11 +148,13 @@ def test_a_history_is_saved_and_loaded_whole(tmp_path):
     assert AdapterHistory.load(empty).angles == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a history", None])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a history", b"arrays", None])
 def test_what_is_no_history_is_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "other.npz"
     if content is None:
         np.savez(path, steps=np.array([object()], dtype=object), every=1)
+    elif content == b"arrays":
+        np.savez(path, steps=[0], every=1, **{"angles/a": [[0.1], [0.2]]})
     else:
         path.write_bytes(content)
     before = path.read_bytes()
