@@ -80,11 +80,12 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
         (folder / _CONFIG).write_text(dump(config), "utf-8")
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        measured = trainer.evaluate()
+        course = list(trainer.state.log_history)
+        measured = trainer.evaluate()  # of the best checkpoint: no part of the course
     finally:
         if bar is not None:
             bar.close()
-    return _finish(config, prepared, trainer, measured, folder)
+    return _finish(config, prepared, trainer, measured, course, folder)
 
 
 def _trainer(
@@ -127,7 +128,12 @@ def _shardable(model: PeftModel) -> list[str]:
 
 
 def _finish(
-    config: FinetuneConfig, prepared: Prepared, trainer: FinetuneTrainer, measured: dict[str, float], folder: Path
+    config: FinetuneConfig,
+    prepared: Prepared,
+    trainer: FinetuneTrainer,
+    measured: dict[str, float],
+    course: list[dict[str, float]],
+    folder: Path,
 ) -> RunResult:
     """Save the adapter and say what it reached; the metrics come last, for they mark a run as complete."""
     # Whole on the first process, also where the parameters are sharded.
@@ -155,7 +161,7 @@ def _finish(
         with run_folder(folder / "adapter") as scratch:
             model.save_pretrained(str(scratch), state_dict=trained)
             prepared.processor.save_pretrained(str(scratch))
-        write_report(config, metrics, trainer.state.log_history, folder)
+        write_report(config, metrics, course, folder)
         (folder / _METRICS).write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
     trainer.accelerator.wait_for_everyone()
     return RunResult(folder, metrics)
