@@ -4,7 +4,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import peft
 import torch
@@ -51,6 +51,12 @@ class QuICModel(BaseTuner):
     bank: "AdapterBank | None" = None
     """More adapters beside the model: see :class:`~adapters.bank.AdapterBank`."""
 
+    def __init__(self, model: nn.Module, peft_config: Any, *args: Any, **kwargs: Any) -> None:
+        # PeftModel gives a dictionary of configurations; those who give one read the adapter file themselves.
+        if isinstance(peft_config, QuICConfig) and peft_config.packed_bits is not None:
+            _refuse_loader("another loader, such as load_adapter of transformers")
+        super().__init__(model, peft_config, *args, **kwargs)
+
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Add an adapter to the model, or leave the model as it was if some target cannot be adapted."""
         trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
@@ -59,8 +65,8 @@ class QuICModel(BaseTuner):
             _check_name(adapter_name)
             if config.saved is not None:
                 config.saved.check_place(model, config.modules_to_save or (), is_needed=config.inference_mode)
-            if config.packed_bits is not None:
-                _check_loader(config)
+            if config.packed_bits is not None and not hasattr(BaseTuner, "_remap_adapter_state_dict_for_load"):
+                _refuse_loader(f"PEFT {peft.__version__}")
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             config.saved = config.packed_bits = None
         except Exception:
@@ -355,18 +361,12 @@ def _check_shapes(layer: QuICLayer, adapter_name: str, shape_of: Callable[[str],
             raise ValueError(f"adapter {adapter_name!r} must have scales of shape {own}, got {shape}")
 
 
-def _check_loader(config: QuICConfig) -> None:
-    """Refuse a packed file where nobody will ask us what it means, and R would stay the identity."""
-    got = None
-    if config.saved is None:
-        got = "another loader, such as load_adapter of transformers"
-    elif not hasattr(BaseTuner, "_remap_adapter_state_dict_for_load"):
-        got = f"PEFT {peft.__version__}"
-    if got:
-        raise ValueError(
-            "a packed adapter must be loaded by PeftModel (from_pretrained, load_adapter) of PEFT 0.21, "
-            f"got {got}: make an ordinary one of it by quic unpack"
-        )
+def _refuse_loader(got: str) -> NoReturn:
+    """Refuse a packed file where nobody will ask us what it means: R would stay the identity."""
+    raise ValueError(
+        "a packed adapter must be loaded by PeftModel (from_pretrained, load_adapter) of PEFT 0.21, "
+        f"got {got}: make an ordinary one of it by quic unpack"
+    )
 
 
 def _check_is_called(parent: nn.Module) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.quantise import BITS, GROUP, decode, encode, encoded_size, quantise
+from adapters.quantise import _LEVELS, BITS, GROUP, decode, encode, encoded_size, quantise
 
 COUNTS = (0, 1, 2, 3, 63, 64, 65, 351)
 # By theory for normal numbers and groups of 64: the relative error of a sign is sqrt(1 - 2/pi) = 0.603.
@@ -51,14 +51,24 @@ def test_one_bit_is_the_sign_and_the_mean_magnitude():
     assert quantise(numbers, 1).tolist() == [2.0, -2.0, 2.0]
 
 
-def test_four_bits_are_closer_than_any_one_scale_of_the_same_levels():
-    numbers = draw(GROUP)
+def test_four_bits_are_closer_than_even_steps_at_any_one_scale():
+    numbers = draw(200 * GROUP).reshape(-1, GROUP)
     error = (quantise(numbers, 4) - numbers).norm()
-    levels = torch.arange(-15, 16, 2) / 15
-    for fraction in torch.linspace(0.4, 1, 61):
-        scale = (fraction * numbers.abs().max()).bfloat16().float()
-        nearest = levels[(numbers[:, None] / scale - levels).abs().argmin(1)] * scale
-        assert error <= (nearest - numbers).norm() * 1.01  # it tries every other of these fractions
+    for levels in (torch.arange(-7, 8) / 7, torch.arange(-15, 16, 2) / 15):
+        for fraction in torch.linspace(0.5, 1, 26):
+            scale = fraction * numbers.abs().amax(1, keepdim=True)
+            nearest = levels[(numbers[..., None] / scale[..., None] - levels).abs().argmin(-1)] * scale
+            assert error < (nearest - numbers).norm()
+
+
+def test_the_levels_of_four_bits_are_best_for_normal_numbers():
+    """Each is the mean of the normal numbers that are nearest to it (the condition of Lloyd and Max)."""
+    levels = _LEVELS[4] * 2.733
+    edges = torch.cat((torch.tensor([-torch.inf]), (levels[1:] + levels[:-1]) / 2, torch.tensor([torch.inf])))
+    density = torch.exp(-(edges**2) / 2) / math.sqrt(2 * math.pi)
+    share = torch.special.ndtr(edges)
+    means = (density[:-1] - density[1:]) / (share[1:] - share[:-1])
+    assert torch.allclose(means, levels, atol=1e-3)
 
 
 @pytest.mark.parametrize("bits", BITS)

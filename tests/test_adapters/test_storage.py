@@ -180,6 +180,11 @@ def test_loaders_that_know_only_ordinary_adapters_are_refused(saved, tmp_path):
     with pytest.raises(ValueError, match=r"must be loaded by PeftModel .* got another loader.* quic unpack"):
         bert(BertForSequenceClassification).load_adapter(str(tmp_path / "small"))
     assert isinstance(PeftConfig.from_pretrained(tmp_path / "small"), QuICConfig)
+    config = QuICConfig.from_pretrained(str(tmp_path / "small"))
+    base = bert(BertForSequenceClassification)
+    with pytest.raises(ValueError, match="must be loaded by PeftModel"):
+        base.load_adapter(str(tmp_path / "small"), peft_config=config)
+    assert not layers(base)
 
 
 def other_base(folder):
