@@ -217,14 +217,14 @@ def memory() -> dict[str, Any]:
     for kind, config in KINDS.items():
         model, bank = with_quic(make_model("minilm"), 0, **({"n_blocks": None} | config))
         fill(bank, 1)
-        own = {"numbers": bank.nbytes // 4, "counted": {}, "resident": {}}
+        own: dict[str, Any] = {"numbers": bank.nbytes // 4, "counted": {}}
+        gc.collect()
+        start = resident()
         for count in (1000, 10_000):
-            gc.collect()
-            start = resident()
-            fresh = len(bank)
             fill(bank, count)
             own["counted"][str(count)] = bank.nbytes
-            own["resident"][str(count)] = resident() - start + own["resident"].get("1000", 0) * (fresh > 1)
+            if not found:  # later kinds are given what earlier ones have freed
+                own.setdefault("resident", {})[str(count)] = resident() - start
         own["folder_seconds"] = add_folder_seconds(model, bank)
         found[kind] = own
         del model, bank
@@ -301,10 +301,8 @@ def memory_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     for kind, found in results["memory"].items():
         sizes = [f"{4 * count * found['numbers'] / 2**20:.0f}" for count in (1000, 10_000)]
         if "resident" in found:
-            sizes = [
-                f"{found['counted'][key] / 2**20:.0f} ({found['resident'][key] / 2**20:.0f})"
-                for key in ("1000", "10000")
-            ]
+            grown = found["resident"].values()
+            sizes = [f"{size} ({bytes_ / 2**20:.0f})" for size, bytes_ in zip(sizes, grown, strict=True)]
         added = measure.show_seconds(found["folder_seconds"]) if "folder_seconds" in found else ""
         rows.append([kind, f"{found['numbers']:,}", f"{found['numbers'] * 4 / 2**10:.1f}", *sizes, added])
     return ["", "numbers", "KiB", "1,000: MiB (resident)", "10,000: MiB (resident)", "add a folder"], rows
