@@ -38,6 +38,7 @@ __all__ = [
     "print_table",
     "ratio",
     "read_json",
+    "save_figure",
     "show_seconds",
     "show_spread",
     "summary",
@@ -254,7 +255,7 @@ def plot_bars(name: str, title: str, groups: Mapping[str, Mapping[str, Summary]]
         )
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_yscale("log")
-    _save(figure, name)
+    save_figure(figure, name)
 
 
 def plot_lines(
@@ -279,7 +280,7 @@ def plot_lines(
             capsize=2,
         )
     axes.set(xlabel=x_label, xscale="log", yscale="log")
-    _save(figure, name)
+    save_figure(figure, name)
 
 
 def _axes(title: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
@@ -298,7 +299,7 @@ def _spread(points: Sequence[Summary]) -> list[list[float]]:
     return [low, [times["q3"] - times["median"] for times in points]]
 
 
-def _save(figure: Figure, name: str) -> None:
+def save_figure(figure: Figure, name: str) -> None:
     """As SVG and PNG; without dates and random names, so that the same numbers give the same files."""
     figure.axes[0].legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     IMAGES.mkdir(parents=True, exist_ok=True)
