@@ -1,6 +1,7 @@
 """Text diagrams: the same gates on the same wires as in the scheme, in lines that fit, and read back from them."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pennylane as qml
@@ -127,3 +128,12 @@ def test_small_and_empty_circuits():
 def test_options_of_one_output_are_refused_by_the_other(options, error, message):
     with pytest.raises(error, match=message):
         draw_circuit(brickwork(3), **options)
+
+
+def test_the_page_shows_what_is_printed(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "draw_circuits.md"
+    code, _, rest = page.read_text("utf-8").partition("```text\n")
+    blocks = re.findall(r"^```python\n(.*?)^```$", code, flags=re.MULTILINE | re.DOTALL)
+    exec(compile("\n".join(blocks), str(page), "exec"), {})
+    assert capsys.readouterr().out == rest.partition("```")[0]
