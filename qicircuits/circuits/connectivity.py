@@ -20,6 +20,7 @@ class Routing:
         steps: (g, p, q) for the gate of ``layout.pairs[g]``, or (None, p, q) for a swap, on the qubits p and q.
         output: for each wire the qubit that it is on after the last gate; before the first, wire i is on qubit i.
         n_fitting: how many gates act on coupled qubits with every wire i on qubit i.
+        gate: "rbs": gates and swaps are RBS and SWAP; "fbs": RBS and fermionic swaps, SWAP followed by CZ.
         moved_moments: how many moments of the layout must first move wires: another labelling than the one before.
     """
 
@@ -28,6 +29,7 @@ class Routing:
     output: tuple[int, ...]
     n_fitting: int
     moved_moments: int
+    gate: Literal["rbs", "fbs"] = "rbs"
 
     @property
     def n_gates(self) -> int:
@@ -36,7 +38,11 @@ class Routing:
 
     @property
     def n_swaps(self) -> int:
-        """Swaps, each three CNOT; none is used to bring wires back, which is a relabelling of what is measured."""
+        """Swaps, each three CNOT or, fermionic, one iSWAP after S† on both qubits; none brings wires back at the end.
+
+        Where wires end is a relabelling of what is measured. After fermionic swaps it comes with a sign for every
+        basis state: -1 for each pair of ones that changed order.
+        """
         return sum(gate is None for gate, _, _ in self.steps)
 
     @property
@@ -55,33 +61,42 @@ def connectivity_report(layout: Layout) -> tuple[Routing, ...]:
     return tuple(route(layout, coupling) for coupling in COUPLINGS)
 
 
-def route(layout: Layout, coupling: Coupling) -> Routing:
-    """Place the RBS gates of a layout on coupled qubits, with swaps where two wires are apart.
+def route(layout: Layout, coupling: Coupling, gate: Literal["rbs", "fbs"] = "rbs") -> Routing:
+    """Place the gates of a layout on coupled qubits, with swaps where two wires are apart.
 
     Moment by moment: on a line the pairs and the single wires are sorted by their middle, which brings the wires of
     every pair together in as many swaps as two of them change order; of a ring the cheapest cut is such a line. Wires
     stay where they were brought. The number of swaps is one that suffices, not always the least.
 
-    A swap of qubits moves RBS gates, which know only their own two wires. FBS gates are signed by the wires between
-    and need fermionic swaps instead, SWAP followed by CZ, on a line; then every one of them becomes an RBS.
+    A swap of qubits moves RBS gates, which know only their own two wires. FBS gates are signed by the wires between:
+    on a line fermionic swaps, SWAP followed by CZ, keep that sign, and every FBS becomes an RBS of neighbours. A ring
+    or all couplings have no order of qubits that would do so.
 
     Args:
         layout: where the gates stand.
-        coupling: "line", "ring" or "all-to-all".
+        coupling: "line", "ring" or "all-to-all"; for FBS "line".
+        gate: "rbs" or "fbs".
 
     Raises:
         TypeError: the layout is not a Layout.
-        ValueError: there is no such coupling.
+        ValueError: there is no such coupling or gate, or FBS gates are to be placed on other than a line.
+
+    >>> from qicircuits import butterfly
+    >>> routing = route(butterfly(4), "line", gate="fbs")
+    >>> routing.n_swaps, routing.output
+    (2, (0, 1, 2, 3))
     """
     if not isinstance(layout, Layout):
         raise TypeError(f"layout must be a Layout, such as brickwork(4), got {layout!r}")
     if coupling not in COUPLINGS:
         raise ValueError(f"coupling must be one of {list(COUPLINGS)}, got {coupling!r}")
+    if gate not in ("rbs", "fbs") or (gate == "fbs" and coupling != "line"):
+        raise ValueError(f'gate must be "rbs", or "fbs" on a line, got {gate!r} with coupling={coupling!r}')
     n = layout.n
     cuts = {"line": range(1), "ring": range(n), "all-to-all": range(0)}[coupling]
     wires = list(range(n))  # the wire on each qubit
     steps: list[tuple[int | None, int, int]] = []
-    gate = moved_moments = n_fitting = 0
+    index = moved_moments = n_fitting = 0
     for moment in layout.moments:
         swaps = min((_swaps(wires, moment, cut) for cut in cuts), key=len, default=[])
         for p, q in swaps:
@@ -90,10 +105,11 @@ def route(layout: Layout, coupling: Coupling) -> Routing:
         moved_moments += bool(swaps)
         qubit = {wire: place for place, wire in enumerate(wires)}
         for i, j in moment:
-            steps.append((gate, qubit[i], qubit[j]))
+            steps.append((index, qubit[i], qubit[j]))
             n_fitting += _are_coupled(i, j, n, coupling)
-            gate += 1
-    return Routing(coupling, tuple(steps), tuple(wires.index(wire) for wire in range(n)), n_fitting, moved_moments)
+            index += 1
+    output = tuple(wires.index(wire) for wire in range(n))
+    return Routing(coupling, tuple(steps), output, n_fitting, moved_moments, gate)
 
 
 def _swaps(wires: list[int], moment: tuple[tuple[int, int], ...], cut: int) -> list[tuple[int, int]]:

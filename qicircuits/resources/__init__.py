@@ -13,7 +13,7 @@ from .crossover import Crossover, crossovers, task_seconds
 from .estimate import count_circuit, count_t_gates, estimate
 from .machine import CPU_CORE, IONS, SUPERCONDUCTING, Assumptions, Computer, Machine
 from .report import CircuitCost, Report, SectorCost
-from .shots import shots_for_magnitudes, shots_for_number, shots_for_vector
+from .shots import shots_for_magnitudes, shots_for_number, shots_for_signed_magnitudes, shots_for_vector
 
 __all__ = [
     "CPU_CORE",
@@ -38,6 +38,7 @@ __all__ = [
     "estimate",
     "shots_for_magnitudes",
     "shots_for_number",
+    "shots_for_signed_magnitudes",
     "shots_for_vector",
     "t_per_rotation",
     "task_seconds",

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["shots_for_magnitudes", "shots_for_number", "shots_for_vector"]
+__all__ = ["shots_for_magnitudes", "shots_for_number", "shots_for_signed_magnitudes", "shots_for_vector"]
 
 
 def shots_for_vector(dimension: int, error: float) -> int:
@@ -35,6 +35,22 @@ def shots_for_magnitudes(dimension: int, error: float) -> int:
         error: root mean square of the distance between the vectors of magnitudes.
     """
     return _whole(max(dimension - 1, 1), 2 * error)
+
+
+def shots_for_signed_magnitudes(dimension: int, error: float) -> int:
+    r"""Runs for y by magnitudes and signs, in all: S = (D - 1) / (2 error^2), half of them for each.
+
+    Half of what `shots_for_vector` takes, in the limit where every sign is right: S y_I^2 >> 1 for all I. It is the
+    protocol "magnitudes" of :func:`qicircuits.circuits.measure_layer`.
+
+    Args:
+        dimension: D, at least 1.
+        error: root mean square of |y' - y|.
+
+    >>> shots_for_signed_magnitudes(10, 0.1)
+    450
+    """
+    return 2 * shots_for_magnitudes(dimension, error)
 
 
 def shots_for_number(error: float) -> int:

@@ -1,5 +1,7 @@
 """Layouts on machines with few couplings: routed circuits are the same map, on coupled qubits, and counted."""
 
+import itertools
+
 import numpy as np
 import pennylane as qml
 import pytest
@@ -53,6 +55,25 @@ def test_layouts_of_neighbours_fit_everywhere(layout):
         assert routing.output == tuple(range(layout.n))
 
 
+@pytest.mark.parametrize("layout", [*layout_cases(5, min_n=4), Layout(5, (((4, 0), (3, 1)), ((0, 2),)))], ids=str)
+def test_fermionic_swaps_on_a_line_are_the_layer_of_fbs_up_to_a_signed_relabelling(layout):
+    n = layout.n
+    angles = np.random.default_rng(2).uniform(-3, 3, layout.n_gates)
+    routing = route(layout, "line", gate="fbs")
+    routed = []
+    for gate, p, q in routing.steps:
+        assert abs(p - q) == 1
+        routed += [qml.SWAP([p, q]), qml.CZ([p, q])] if gate is None else [RBS(angles[gate], wires=[p, q])]
+    relabelling = np.zeros((2**n, 2**n))
+    for state in range(2**n):
+        ones = [wire for wire in range(n) if state >> (n - 1 - wire) & 1]
+        moved = [routing.output[wire] for wire in ones]
+        crossed = sum(a > b for a, b in itertools.combinations(moved, 2))
+        relabelling[sum(1 << (n - 1 - qubit) for qubit in moved), state] = (-1) ** crossed
+    layer = unitary(orthogonal_layer(angles, layout, gate="fbs"), range(n))
+    np.testing.assert_allclose(unitary(routed, range(n)), relabelling @ layer, rtol=0, atol=1e-12)
+
+
 def test_distance_costs_swaps():
     line, ring, all_to_all = connectivity_report(round_robin(8))
     assert line.n_fitting == 7
@@ -79,3 +100,9 @@ def test_bad_input_is_refused():
         route(brickwork(3), "grid")
     with pytest.raises(TypeError, match="layout must be a Layout"):
         route("brickwork", "line")
+    with pytest.raises(
+        ValueError, match="gate must be \"rbs\", or \"fbs\" on a line, got 'fbs' with coupling='ring'"
+    ):
+        route(brickwork(3), "ring", gate="fbs")
+    with pytest.raises(ValueError, match="got 'cz'"):
+        route(brickwork(3), "line", gate="cz")

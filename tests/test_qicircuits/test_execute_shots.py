@@ -6,7 +6,7 @@ import torch
 
 from qicircuits import brickwork, butterfly, pyramid, staircase, subspace_dim
 from qicircuits.circuits import measure_layer, run_layer
-from qicircuits.resources.shots import shots_for_magnitudes, shots_for_vector
+from qicircuits.resources.shots import shots_for_signed_magnitudes, shots_for_vector
 
 CASES = [(layout, order) for layout in (staircase(2), pyramid(3), brickwork(5)) for order in range(1, layout.n)]
 
@@ -71,7 +71,7 @@ def test_error_of_magnitudes_nears_half_of_that_of_interference():
     formula = 5 / (2 * shots)
     assert abs(squares.mean() - formula) < 5 * squares.std() / np.sqrt(500) + 0.02 * formula
     assert (measured.standard_error**2).sum(1).mean() == pytest.approx(formula, rel=0.02)
-    assert 2 * shots_for_magnitudes(6, np.sqrt(formula)) == pytest.approx(shots, abs=2)
+    assert shots_for_signed_magnitudes(6, np.sqrt(formula)) == pytest.approx(shots, abs=2)
 
 
 @pytest.mark.parametrize("protocol", ["interference", "magnitudes"])
