@@ -170,6 +170,10 @@ def circuit(
     if source in LAYOUTS and (wires is None or given):
         got = ", ".join(given) or "no --wires"
         raise typer.BadParameter(f"a layout needs --wires and has no module, blocks or angles, got {got}")
+    if source not in LAYOUTS and not Path(source).is_dir():
+        raise _failure(
+            ValueError(f"a layout ({', '.join(LAYOUTS)}) or the folder of a saved adapter is needed, got {source}")
+        )
     if source not in LAYOUTS and wires is not None:
         raise typer.BadParameter("the blocks of a saved adapter have their own number of wires, got --wires")
     try:

@@ -136,6 +136,7 @@ def test_small_circuits_are_drawn_as_text_in_the_width_of_the_terminal(saved):
         (["butterfly"], 2, "needs --wires"),
         (["butterfly", "--wires", "4", "--export", "x.qasm"], 2, "got --export"),
         (["butterfly", "--wires", "6"], 1, "Error: butterfly needs a power of two"),
+        (["brickwrk", "--wires", "4"], 1, "or the folder of a saved adapter is needed, got brickwrk"),
         (["FOLDER", "--wires", "4"], 2, "got --wires"),
         (["FOLDER", "--module", "third"], 1, "Error: module must name one adapted module"),
         (["FOLDER", "--block", "2"], 1, "Error: block must be in 0..1 for first, got 2"),
