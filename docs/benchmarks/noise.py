@@ -204,7 +204,7 @@ def main(
     adapter: Annotated[Path, typer.Argument(help="The folder `adapter` that quic demo left.", exists=True)],
     module: Annotated[str, typer.Option(help="End of the name of the layer.")] = "layer.5.attention.self.value",
     sentences: Annotated[int, typer.Option(help="Test sentences.", min=1, max=TEST_SENTENCES)] = 100,
-    number: Annotated[int, typer.Option(help="Trajectories with errors for each token.", min=1)] = 16,
+    number: Annotated[int, typer.Option(help="Trajectories with errors for each token.", min=1)] = 4,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
     page: Annotated[bool, typer.Option(help="Write table, picture and numbers into the documentation.")] = False,
 ) -> None:

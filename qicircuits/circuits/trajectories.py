@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pennylane.operation import Operator
 from pennylane.tape import make_qscript
 
-from ..subsets import check_integer, subset_integers
+from ..memory import require_memory
+from ..subsets import check_integer, subset_integers, subspace_dim
 from .controlled import ControlledRBS
 from .gates import FBS, RBS
 from .loaders import Loader
@@ -82,6 +83,7 @@ def noisy_outcomes(
     """
     run = _Circuit(list(_expanded(make_qscript(circuit)().operations)), n, order, n_more, batch)
     reach = trajectories.reach
+    run.require_memory(reach)
     last = run.window(reach if noise.readout else 0)
     places = run.places() if noise.depolarizing else []
     no_error = (1 - noise.depolarizing) ** len(places)
@@ -96,20 +98,27 @@ def noisy_outcomes(
 class _Circuit:
     """The operations of a circuit, their decompositions, and how they act on windows of weights."""
 
-    def __init__(
-        self,
-        operations: list[Operator],
-        n: int,
-        order: int,
-        n_more: int,
-        batch: int,
-    ) -> None:
+    def __init__(self, operations: list[Operator], n: int, order: int, n_more: int, batch: int) -> None:
         self.operations, self.n, self.order, self.n_more, self.batch = operations, n, order, n_more, batch
 
     def window(self, reach: int) -> Window:
         """The weights near k; down to 0 for the other branch of an interference, which CNOT fill one by one."""
+        return window(self.n, self._weights(reach), self.n_more)
+
+    def require_memory(self, reach: int) -> None:
+        """Refuse a window that does not fit, with its tables for pairs of neighbours and a few batches of states.
+
+        Raises:
+            MemoryError: it does not.
+        """
+        weights = self._weights(reach)
+        size = 2**self.n_more * sum(subspace_dim(self.n, weight) for weight in weights)
+        needed = 8 * size * (3 * self.batch + 2 * self.n)
+        require_memory(needed, f"noise on {self.n} wires with the weights {weights[0]} to {weights[-1]}")
+
+    def _weights(self, reach: int) -> tuple[int, ...]:
         lowest = 0 if self.n_more else max(0, self.order - reach)
-        return window(self.n, tuple(range(lowest, min(self.n, self.order + reach) + 1)), self.n_more)
+        return tuple(range(lowest, min(self.n, self.order + reach) + 1))
 
     def places(self) -> list[tuple[int, int, int]]:
         """Where errors can happen, one entry for each wire of each two-qubit gate that a machine runs."""
@@ -130,14 +139,12 @@ class _Circuit:
         All runs are the same up to their first error, so that part is computed once.
         """
         flips = list(takewhile(lambda operation: isinstance(operation, qml.X), self.operations))
-        amplitudes = before.basis_state(
-            int(before.bits([*qml.wires.Wires.all_wires([f.wires for f in flips])]).sum()), self.batch
-        )
-        mask = 0
+        flipped = before.bits([int(flip.wires[0]) for flip in flips])
+        amplitudes, mask = before.basis_state(int(flipped.sum()), self.batch), 0
         starts: list[tuple[Errors, State, int]] = []
         for index, operation in enumerate(self.operations[len(flips) :], len(flips)):
             beginning = [errors for errors in drawn if errors[0][0] == index]
-            starts += [(errors, between.take(amplitudes, before), mask) for errors in beginning]
+            starts += [(errors, amplitudes.copy(), mask) for errors in beginning]  # gates act in place
             amplitudes, mask = self._step(before, amplitudes, mask, operation)
         yield [], after.take(before.flip(amplitudes, mask), before)
         last_switch = max(
@@ -145,7 +152,7 @@ class _Circuit:
         )
         for errors, start, start_mask in starts:
             settled = max(errors[-1][0], last_switch)  # from here on nothing changes the weight
-            here, amplitudes, mask = between, start, start_mask
+            here, amplitudes, mask = between, between.take(start, before), start_mask
             wrong = {index: [error[1:] for error in errors if error[0] == index] for index, *_ in errors}
             for index in range(errors[0][0], len(self.operations)):
                 if index in wrong:

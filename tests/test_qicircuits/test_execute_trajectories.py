@@ -192,3 +192,9 @@ def test_bad_trajectories_are_refused(arguments, error, message):
 def test_what_is_no_trajectories_is_refused():
     with pytest.raises(TypeError, match=r"trajectories must be a Trajectories, such as Trajectories\(16\), got 8"):
         measure_layer([[1.0, 2.0]], [0.3], staircase(2), 1, noise=Noise(0.1), trajectories=8)
+
+
+def test_sectors_that_do_not_fit_are_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(MemoryError, match="noise on 60 wires with the weights 3 to 5 needs"):
+        noisy_outcomes(lambda: None, 60, 4, 0, 2000, Noise(0.1), Trajectories(1), rng)
