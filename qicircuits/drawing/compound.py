@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..compound import compound_matrix
 from ..subsets import subset_array, subsets, subspace_dim
 from .inputs import real_numbers
-from .style import DIVERGING, FAINT, FONT, INK, colour_bar, ink_around, ink_on, sheet, subscript
+from .style import DIVERGING, FAINT, FONT, INK, colour_bar, ink_around, ink_on, sheet_axes, subscript
 
 __all__ = ["draw_compound"]
 
@@ -95,7 +95,7 @@ def _own_axes(dim: int) -> Axes:
     side = min(max(0.26 * dim, 2.6), 5.6)
     left, right, bottom, top = 0.85, 1.15, 0.85, 0.45  # inches
     width, height = left + side + right, bottom + side + top
-    return sheet(width, height).add_axes((left / width, bottom / height, side / width, side / height))
+    return sheet_axes(width, height, (left / width, bottom / height, side / width, side / height))
 
 
 def _name_subsets(ax: Axes, n: int, order: int, ink: str) -> None:

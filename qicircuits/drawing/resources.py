@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.style import context
 from matplotlib.ticker import MaxNLocator
 
-from .style import COLOURS, FAINT, FONT, INK, PAPER, ink_around, sheet
+from .style import COLOURS, FAINT, FONT, INK, PAPER, ink_around, sheet_axes
 
 __all__ = ["draw_resources"]
 
@@ -43,7 +43,7 @@ def draw_resources(report: HasCurves, *, ax: Axes | None = None) -> Axes:
     """
     n, curves = report.curves()
     if ax is None:
-        ax = sheet(5.6, 3.8).add_axes((0.15, 0.14, 0.81, 0.82))
+        ax = sheet_axes(5.6, 3.8, (0.15, 0.14, 0.81, 0.82))
     ink = ink_around(ax)
     ax.set(yscale="log", facecolor=PAPER)
     ax.set_xlabel(f"order k, on {n} wires", fontsize=9.5, color=ink, fontfamily=FONT)

@@ -1,5 +1,6 @@
 """The page the drawings share: figures without pyplot, opaque white axes, one ink, one font, one colour scale."""
 
+import io
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ __all__ = [
     "ink_on",
     "page",
     "sheet",
+    "sheet_axes",
     "subscript",
     "write",
 ]
@@ -35,15 +37,42 @@ COLOURS = ("#123f73", "#c2570c", "#52ad97", "#dba6d0")  # from dark to light, so
 ACCENT = {"rbs": "#1b5e9e", "fbs": "#c2570c"}  # apart in hue and in grey, for every common colour blindness
 LOADER = "#9fd3b4"  # as light as the layers' gates are dark: apart in print too
 LOADER_BANDS = ("#dff0e5", "#eff8f2")
-DIVERGING = "RdBu_r"  # safe for red-green colour blindness; the sign stays readable
+DIVERGING = "RdBu_r"  # safe for red-green colour blindness; for grey, add the sign
 FONT = "DejaVu Sans"  # comes with matplotlib, so a drawing is the same everywhere
 DPI = 150
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-def sheet(width: float, height: float) -> Figure:
-    """An empty white figure, in inches, that pyplot does not know and so never has to close."""
-    return Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
+class Sheet(Figure):
+    """A white figure that notebooks show, though pyplot does not know it and it never has to be closed."""
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As matplotlib's, but the page is as it was drawn even where the user's style has another."""
+        super().savefig(fname, **{"facecolor": self.get_facecolor(), "transparent": False} | options)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """The picture, and its size on a screen of 96 points an inch."""
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        width, height = (round(96 * side) for side in self.get_size_inches())
+        return file.getvalue(), {"width": width, "height": height}
+
+
+class SheetAxes(Axes):
+    """Axes that notebooks show as the whole of their sheet."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
+        return self.figure._repr_png_() if isinstance(self.figure, Sheet) else None
+
+
+def sheet(width: float, height: float) -> Sheet:
+    """An empty white figure, in inches."""
+    return Sheet(figsize=(width, height), dpi=DPI, facecolor=PAPER)
+
+
+def sheet_axes(width: float, height: float, box: tuple[float, float, float, float] = (0, 0, 1, 1)) -> Axes:
+    """The axes of a sheet of their own, in inches; `box` is (left, bottom, width, height) in parts of it."""
+    return sheet(width, height).add_axes(box, axes_class=SheetAxes)
 
 
 def page(ax: Axes | None, width: float, height: float, unit: float) -> tuple[Axes, float]:
@@ -53,7 +82,7 @@ def page(ax: Axes | None, width: float, height: float, unit: float) -> tuple[Axe
     drawn inside the white page, so it stays readable on a dark figure.
     """
     if ax is None:
-        ax = sheet(width * unit, height * unit).add_axes((0, 0, 1, 1))
+        ax = sheet_axes(width * unit, height * unit)
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", facecolor=PAPER, xticks=[], yticks=[])
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)

@@ -3,6 +3,7 @@
 To renew the baselines after a wanted change: QICIRCUITS_RENEW_BASELINES=1 pytest <this file>, then look at them.
 """
 
+import io
 import itertools
 import os
 import re
@@ -18,9 +19,9 @@ import pennylane as qml
 import pytest
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from matplotlib.style import context
 from matplotlib.testing.compare import compare_images
 from matplotlib.text import Text
@@ -114,11 +115,10 @@ def figure_of(drawn: Axes | Figure) -> Figure:
 
 
 def pixels(drawn: Axes | Figure) -> np.ndarray:
-    figure = figure_of(drawn)
-    figure.set_dpi(50)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
+    """(rows, columns, red green blue alpha) in 0..1 of the file that is written."""
+    file = io.BytesIO()
+    figure_of(drawn).savefig(file, format="png", dpi=50)
+    return imread(io.BytesIO(file.getvalue()))
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -171,10 +171,23 @@ def test_pdf_and_png_are_whole_and_as_large_as_the_figure(name, tmp_path):
 def test_pages_are_opaque_and_the_users_style_changes_nothing(name):
     """On a dark page a drawing stays what it is."""
     plain = pixels(PICTURES[name]())
-    assert (plain[..., 3] == 255).all()
-    assert plain[0, 0, :3].tolist() == ([17, 17, 17] if name.endswith("dark") else [255, 255, 255])
-    with context(["ggplot", "dark_background"]):
+    assert (plain[..., 3] == 1).all()
+    np.testing.assert_allclose(plain[0, 0, :3], 17 / 255 if name.endswith("dark") else 1)
+    with context(["ggplot", "dark_background", {"savefig.transparent": not name.endswith("dark")}]):
         assert np.array_equal(pixels(PICTURES[name]()), plain)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_notebooks_show_drawings_but_not_axes_that_they_were_given(name):
+    drawn = PICTURES[name]()
+    if name.endswith("dark"):
+        assert not hasattr(drawn, "_repr_png_")
+        return
+    png, size = drawn._repr_png_()
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    inches = figure_of(drawn).get_size_inches()
+    np.testing.assert_allclose((size["width"], size["height"]), inches * 96, atol=1)
+    np.testing.assert_allclose(struct.unpack(">II", png[16:24]), inches * 150, atol=1)
 
 
 def test_marks_that_mean_different_things_differ_in_grey():
