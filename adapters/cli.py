@@ -162,7 +162,8 @@ def circuit(
 ) -> None:
     """Draw, export and cost one circuit: a layout, or one block of a saved adapter.
 
-    Says what it costs, how many two-qubit gates of each kind it takes, and what fits a line, a ring or all-to-all.
+    Prints the diagram of up to 48 gates, what they cost, how many two-qubit gates of each kind they take, and what
+    fits a line, a ring or all-to-all.
     Exit code 1 if the input cannot be read or a file not be written, 2 if the options do not fit together.
     """
     chosen = {"--module": module, "--block": block, "--layout": layout, "--export": export}

@@ -178,4 +178,4 @@ def _draw_scale(ax: Axes, columns: Columns, n: int, limit: float, points: float)
         ticks = {-limit: f"−{name}", 0.0: "0", limit: name}
     else:
         ticks = {-limit: f"−{limit:.2g}", 0.0: "0", limit: f"{limit:.2g}"}
-    colour_bar(cax, limit, ticks, "angle θ (radians)", min(9.0, 0.36 * points))
+    colour_bar(cax, limit, ticks, "angle θ (radians)", min(9.0, max(5.5, 0.36 * points)))
