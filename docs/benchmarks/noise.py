@@ -147,6 +147,19 @@ def measured_outputs(
     return measured, float(np.concatenate(errors).mean()), float(np.concatenate(kept).mean())
 
 
+def compare(found: Tensor, exact: Tensor, labels: Tensor) -> dict[str, float]:
+    """The accuracy of answers, and how many differ from the exact ones."""
+    right, changed = found.argmax(1) == labels, found.argmax(1) != exact.argmax(1)
+    return {"accuracy": float(right.double().mean()), "changed": float(changed.double().mean())}
+
+
+def sentence(references: dict[str, dict[str, float]]) -> str:
+    """What the layer is worth to the task: the scale for the table."""
+    off, zero = references["not rotated"], references["zero"]
+    without, nothing = (f"{100 * each['accuracy']:.1f} %, {100 * each['changed']:.1f} %" for each in (off, zero))
+    return f"With this layer's adapter off: {without} of the answers changed; with zeros for its output: {nothing}."
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows for the page."""
     heads = (
@@ -194,7 +207,7 @@ def plot(rows: list[dict[str, Any]], chance: float) -> None:
     axes.axvline(100 * chance, color="#444444", linewidth=0.8, linestyle="--")
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
-    axes.set(xlim=(40, 100), xlabel="accuracy, % (dashed: the more frequent answer alone)")
+    axes.set(xlim=(40, 100), xlabel="accuracy, % (dashed: chance)")
     axes.spines[["top", "right"]].set_visible(False)
     with mpl.rc_context({"svg.hashsalt": "noise", "svg.fonttype": "none"}):
         figure.savefig(IMAGES / "noise.svg", metadata={"Date": None})
@@ -204,7 +217,7 @@ def main(
     adapter: Annotated[Path, typer.Argument(help="The folder `adapter` that quic demo left.", exists=True)],
     module: Annotated[str, typer.Option(help="End of the name of the layer.")] = "layer.5.attention.self.value",
     sentences: Annotated[int, typer.Option(help="Test sentences.", min=1, max=TEST_SENTENCES)] = 100,
-    number: Annotated[int, typer.Option(help="Trajectories with errors for each token.", min=1)] = 4,
+    number: Annotated[int, typer.Option(help="Trajectories with errors for each token.", min=1)] = 16,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
     page: Annotated[bool, typer.Option(help="Write table, picture and numbers into the documentation.")] = False,
 ) -> None:
@@ -217,24 +230,26 @@ def main(
     exact = logits(model, trial)
     layer, outputs = base_outputs(model, trial, module)
     compiled = compile_adapter(model, module, dtype=torch.float64)
+    references = {
+        "not rotated": compare(logits_with(model, trial, layer, outputs), exact, labels),
+        "zero": compare(logits_with(model, trial, layer, [torch.zeros_like(v) for v in outputs]), exact, labels),
+    }
     rows = []
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for setting in SETTINGS:
             rotated, error, kept = measured_outputs(outputs, trial, layer, compiled, setting, number, pool)
             found = logits_with(model, trial, layer, rotated)
-            right = float((found.argmax(1) == labels).double().mean())
-            changed = float((found.argmax(1) != exact.argmax(1)).double().mean())
-            rows.append(
-                {"setting": asdict(setting), "kept": kept, "error": error, "accuracy": right, "changed": changed}
-            )
+            compared = compare(found, exact, labels)
+            rows.append({"setting": asdict(setting), "kept": kept, "error": error, **compared})
             print(json.dumps(rows[-1]), flush=True)
     chance = float(labels.double().mean())
-    print(table(rows))
+    text = f"{table(rows)}\n\n{sentence(references)}"
+    print(text)
     if page:
         tokens = sum(int(batch.attention_mask.sum()) for batch in trial.test)
         settings = {"sentences": sentences, "tokens": tokens, "module": module, "trajectories": number}
-        RESULT.write_text(json.dumps(settings | {"rows": rows}, indent=1) + "\n", "utf-8")
-        between_markers(PAGE, "noise", table(rows))
+        RESULT.write_text(json.dumps(settings | {"references": references, "rows": rows}, indent=1) + "\n", "utf-8")
+        between_markers(PAGE, "noise", text)
         plot(rows, max(chance, 1 - chance))
 
 
