@@ -130,7 +130,7 @@ def plan_budget(
 
     >>> plan = plan_budget([Kind("query", ("0.query", "1.query"), (384,))], 1000)
     >>> plan.numbers, plan.config_values()["orders"], plan.config_values()["n_blocks"]
-    (930, [1], 64)
+    (768, [2], 64)
     """
     if type(budget) is not int:
         raise TypeError(f"budget must be an integer, got {budget!r}")
