@@ -24,6 +24,7 @@ from qicircuits import (
 from qicircuits.engine.cpu_gates import sweep_tokens
 from qicircuits.engine.cpu_givens import brickwork_turns
 from qicircuits.engine.cpu_rotation import rotate_sectors
+from qicircuits.engine.cpu_rows import rotate_runs
 from qicircuits.engine.cpu_tiles import in_chunks
 from qicircuits.engine.reference import sweep_rows
 from qicircuits.engine.weight_one import gate_lists, gate_wires
@@ -304,6 +305,8 @@ def test_operators_pass_the_checks_of_torch():
     x = torch.randn(3, 60, dtype=torch.float64, requires_grad=True)
     for bias in (None, torch.randn(60, dtype=torch.float64, requires_grad=True)):
         torch.library.opcheck(rotate_sectors, (x, matrices, bias, list(PLANS[-1][2]), 2, 30))
+        several = matrices.detach().expand(3, 2, 5, 5).contiguous().requires_grad_()
+        torch.library.opcheck(rotate_runs, (x, several, bias, [1, 3], [2, -1], list(PLANS[-1][2]), 2, 30))
 
 
 def test_compiled_there_is_no_graph_break():
