@@ -1,10 +1,11 @@
-"""Gates, random circuits and measurements that the device's tests run beside default.qubit."""
+"""Gates, circuits, nodes and measurements that the device's tests run beside default.qubit."""
 
 import numpy as np
 import pennylane as qml
 from scipy.linalg import block_diag
 
-from qicircuits.circuits import FBS, RBS
+from qicircuits import brickwork
+from qicircuits.circuits import FBS, RBS, orthogonal_layer
 
 
 def unitary(rng, size):
@@ -101,3 +102,12 @@ def measurements(rng, n):
         qml.expval(qml.Hermitian(matrix + matrix.conj().T, wires=[j, k])),
         qml.var(qml.Hermitian(matrix + matrix.conj().T, wires=[i, k])),
     ]
+
+
+def node(circuit, n, device="qicircuits.subspace", **options):
+    return qml.QNode(circuit, qml.device(device, wires=n), **options)
+
+
+def layer(theta, n, weight):
+    qml.BasisState([1] * weight + [0] * (n - weight), wires=range(n))
+    orthogonal_layer(theta, brickwork(n))
