@@ -13,13 +13,14 @@ from rich.console import Console
 
 from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
 
+from .choices import ParameterMap
 from .circuit_summary import LAYOUTS, summarise_block, summarise_layout
 from .cli_export import merge, to_lora
 from .cli_finetune import finetune
 from .cli_pack import pack, unpack
 from .cli_plan import plan
 from .compile import compile_saved
-from .config import ParameterMap, QuICConfig
+from .config import QuICConfig
 from .evaluation.assets import SENTENCES, AssetError, cache_folder, encoder_folder, fetch
 from .evaluation.checks import CheckError
 from .evaluation.demo import STEPS, TEST_SENTENCES, DemoSettings, run_demo

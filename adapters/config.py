@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import peft
 from peft import PeftConfig, PeftType
@@ -12,22 +12,16 @@ from peft.utils.other import get_pattern_key
 
 from .adapter_file import find_adapter_file
 from .checkpoint import SavedAdapter, read_saved_adapter
-from .config_checks import check_count, check_layers, check_modules, check_patterns, check_version
+from .choices import Composition, ParameterMap, Sides, TrainedBiases
+from .config_checks import check_choices, check_count, check_layers, check_modules, check_patterns, check_version
 from .plan import check_block_choice, check_orders
 from .quantise import Bits, check_bits
 
-__all__ = ["CONFIG_VERSIONS", "Composition", "ParameterMap", "QuICConfig", "Side"]
+__all__ = ["CONFIG_VERSIONS", "QuICConfig"]
 
 CONFIG_VERSIONS = (1, 2, 3)
 """The versions of the saved configuration that this release reads. It writes the oldest one that says it all, so that
 a release that knows only that one can load what it can serve, and refuses the rest."""
-
-ParameterMap = Literal["cayley", "exponential", "rbs"]
-Side = Literal["out", "in"]
-Composition = Literal["multiplicative", "additive"]
-_Sides = Literal["out", "in", "both"]
-_Bias = Literal["none", "all", "quic_only"]
-_CHOICES = (("parameter_map", ParameterMap), ("side", _Sides), ("composition", Composition), ("bias", _Bias))
 
 
 @dataclass
@@ -122,7 +116,7 @@ class QuICConfig(PeftConfig):
         default="cayley",
         metadata={"help": "From trained numbers to a rotation: 'cayley', 'exponential' or 'rbs' (angles)."},
     )
-    side: _Sides = field(
+    side: Sides = field(
         default="out",
         metadata={"help": "Which features of the layer are rotated: 'out' (W' = R W), 'in' (W' = W R) or 'both'."},
     )
@@ -142,7 +136,7 @@ class QuICConfig(PeftConfig):
         default=True,
         metadata={"help": "True starts at the identity, False at a random rotation near it (for tests)."},
     )
-    bias: _Bias = field(
+    bias: TrainedBiases = field(
         default="none",
         metadata={"help": "Which biases are trained too: 'none', 'all' or 'quic_only'."},
     )
@@ -183,9 +177,7 @@ class QuICConfig(PeftConfig):
         check_version(self.config_version, CONFIG_VERSIONS)
         self.orders = check_orders(self.orders)
         check_block_choice(self.n_blocks, self.block_size)
-        for name, choices in _CHOICES:
-            if (value := getattr(self, name)) not in get_args(choices):
-                raise ValueError(f"{name} must be one of {get_args(choices)}, got {value!r}")
+        check_choices(self)
         if self.composition == "additive" and self.side == "both":
             raise ValueError("composition='additive' needs side='out' or 'in', got side='both'")
         for name in ("block_share", "scaling", "init_weights"):
@@ -199,7 +191,7 @@ class QuICConfig(PeftConfig):
                 f"bias={self.bias!r} needs PEFT 0.21, which saves trained biases, got {peft.__version__}"
             )
         check_count("n_factors", self.n_factors)
-        self._check_patterns()
+        check_patterns(self)
         check_modules(self)
         check_layers(self)
         if self.packed_bits is not None:
@@ -208,13 +200,6 @@ class QuICConfig(PeftConfig):
         is_newer = any(getattr(self, name) != value for name, value in defaults.items())
         needs_2 = is_newer or self.side == "both" or self.composition == "additive"
         self.config_version = 3 if self.packed_bits else 2 if needs_2 else 1
-
-    def _check_patterns(self) -> None:
-        for name in ("n_blocks_pattern", "orders_pattern"):
-            check_patterns(name, getattr(self, name))
-        for key, count in self.n_blocks_pattern.items():
-            check_count(f"n_blocks_pattern[{key!r}]", count)
-        self.orders_pattern = {key: _check_orders_of(key, orders) for key, orders in self.orders_pattern.items()}
 
     def for_module(self, module: str) -> "QuICConfig":
         """The configuration of one module, with the values that the patterns give it.
@@ -296,10 +281,3 @@ class QuICConfig(PeftConfig):
             # PEFT passes its own option on: it will leave tensors of other shapes out.
             config.saved = None if kwargs.get("ignore_mismatched_sizes") else saved
         return config
-
-
-def _check_orders_of(key: str, orders: Any) -> tuple[int, ...]:
-    try:
-        return check_orders(orders)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"orders_pattern[{key!r}]: {error}") from None

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from .choices import Composition, ParameterMap, Sides, TrainedBiases
+from .plan import check_orders
 
 if TYPE_CHECKING:
     from .config import QuICConfig
 
 __all__ = [
+    "check_choices",
     "check_count",
     "check_layers",
     "check_modules",
@@ -16,6 +20,8 @@ __all__ = [
     "check_patterns",
     "check_version",
 ]
+
+_CHOICES = (("parameter_map", ParameterMap), ("side", Sides), ("composition", Composition), ("bias", TrainedBiases))
 
 
 def check_version(version: Any, known: Collection[int]) -> None:
@@ -78,17 +84,39 @@ def check_pattern(field: str, pattern: str) -> None:
         ) from None
 
 
-def check_patterns(field: str, patterns: Any) -> None:
-    """Refuse what does not say something of modules by the ends of their names.
-
-    Args:
-        field: the field's name.
-        patterns: a mapping from endings of module names, or regular expressions for them, to values.
+def check_choices(config: "QuICConfig") -> None:
+    """Check the fields that choose between words.
 
     Raises:
-        TypeError: it is not a dictionary with strings as keys.
-        ValueError: a key is empty, or no regular expression.
+        ValueError: the value is none of them.
     """
+    for name, choices in _CHOICES:
+        if (value := getattr(config, name)) not in get_args(choices):
+            raise ValueError(f"{name} must be one of {get_args(choices)}, got {value!r}")
+
+
+def check_patterns(config: "QuICConfig") -> None:
+    """Check the fields that say something of modules by the ends of their names; orders become tuples.
+
+    Raises:
+        TypeError: one is not a dictionary with strings as keys, or holds a value of another type.
+        ValueError: a key is empty or no regular expression, or a value not allowed.
+    """
+    for name in ("n_blocks_pattern", "orders_pattern"):
+        _check_keys(name, getattr(config, name))
+    for key, count in config.n_blocks_pattern.items():
+        check_count(f"n_blocks_pattern[{key!r}]", count)
+    config.orders_pattern = {key: _check_orders_of(key, orders) for key, orders in config.orders_pattern.items()}
+
+
+def _check_orders_of(key: str, orders: Any) -> tuple[int, ...]:
+    try:
+        return check_orders(orders)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"orders_pattern[{key!r}]: {error}") from None
+
+
+def _check_keys(field: str, patterns: Any) -> None:
     if not isinstance(patterns, dict) or not all(isinstance(key, str) for key in patterns):
         raise TypeError(f"{field} must be a dictionary from endings of module names to values, got {patterns!r}")
     for key in patterns:
@@ -140,7 +168,7 @@ def check_layers(config: "QuICConfig") -> None:
         if isinstance(config.target_modules, str):
             raise ValueError(
                 "layers_to_transform needs target_modules as a list; a regular expression selects the layers "
-                f"itconfig, got target_modules={config.target_modules!r}"
+                f"itself, got target_modules={config.target_modules!r}"
             )
     check_names("layers_pattern", config.layers_pattern, (list, tuple), "a name or a list of names")
     if config.layers_pattern and layers is None:

@@ -3,7 +3,7 @@
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from .config import Side
+from .choices import Side
 from .layer import QuICLayer
 
 __all__ = ["QuICConv2d", "QuICEmbedding", "QuICLinear", "QuICTransposedLinear", "face_of"]

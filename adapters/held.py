@@ -7,7 +7,8 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from .config import ParameterMap, QuICConfig, Side
+from .choices import ParameterMap, Side
+from .config import QuICConfig
 from .maps import LayerRotations
 from .plan import BlockPlan, plan_blocks
 from .rotation import Rotation

@@ -10,7 +10,7 @@ from torch import Tensor
 from qicircuits.givens import angles_from_orthogonal, orthogonal_from_angles
 from qicircuits.orthogonal import skew
 
-from .config import ParameterMap
+from .choices import ParameterMap
 from .maps import rotations
 
 __all__ = ["logarithm", "logarithms_of_parameters", "parameters_of_logarithms", "parameters_of_rotations"]

@@ -13,7 +13,7 @@ from qicircuits.engine.dispatch import build_rotations, builds_rotations
 from qicircuits.engine.precision import full_precision
 from qicircuits.orthogonal import cayley, exponential, swap_network
 
-from .config import ParameterMap
+from .choices import ParameterMap
 
 __all__ = ["LayerRotations", "rotations", "share_rotations"]
 

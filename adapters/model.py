@@ -1,27 +1,27 @@
 """QuICModel: puts QuIC layers into a model, in the hooks that PEFT gives its tuners."""
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import peft
 import torch
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor, nn
-from transformers import GenerationConfig
 
 from .bank_checks import check_same_meaning, check_tensors
 from .combine import Combination, check_combination, combine, similarities
 from .config import QuICConfig
 from .faces import face_of
+from .injection import check_is_called, check_name, check_shapes, refuse_loader, remove_adapter
 from .layer import QuICLayer
 from .maps import share_rotations
+from .merge_checks import check_own_weights
 from .names import nearest_names
 from .packed import unpack_tensors
+from .row_names import pass_row_names
 from .switching import switch_adapter
 from .targets import check_targets
 from .vectors import VectorPlan
@@ -54,7 +54,7 @@ class QuICModel(BaseTuner):
     def __init__(self, model: nn.Module, peft_config: Any, *args: Any, **kwargs: Any) -> None:
         # PeftModel gives a dictionary of configurations; those who give one read the adapter file themselves.
         if isinstance(peft_config, QuICConfig) and peft_config.packed_bits is not None:
-            _refuse_loader("another loader, such as load_adapter of transformers")
+            refuse_loader("another loader, such as load_adapter of transformers")
         super().__init__(model, peft_config, *args, **kwargs)
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
@@ -62,15 +62,15 @@ class QuICModel(BaseTuner):
         trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         config = self.peft_config[adapter_name]
         try:
-            _check_name(adapter_name)
+            check_name(adapter_name)
             if config.saved is not None:
                 config.saved.check_place(model, config.modules_to_save or (), is_needed=config.inference_mode)
             if config.packed_bits is not None and not hasattr(BaseTuner, "_remap_adapter_state_dict_for_load"):
-                _refuse_loader(f"PEFT {peft.__version__}")
+                refuse_loader(f"PEFT {peft.__version__}")
             super().inject_adapter(model, adapter_name, *args, **kwargs)
             config.saved = config.packed_bits = None
         except Exception:
-            _remove_adapter(model, adapter_name)
+            remove_adapter(model, adapter_name)
             self.peft_config.pop(adapter_name, None)
             if not hasattr(model, "peft_config") and hasattr(model, "_hf_peft_config_loaded"):
                 # The add_adapter of transformers has set it already.
@@ -104,10 +104,10 @@ class QuICModel(BaseTuner):
                 layer = target
                 layer.update_layer(adapter_name, own)
             else:
-                _check_is_called(parent)
+                check_is_called(parent)
                 layer = face_of(target)(target, adapter_name, own)
             if (saved := config.saved) is not None:
-                _check_shapes(layer, adapter_name, lambda holder: saved.shape_of(current_key, holder))
+                check_shapes(layer, adapter_name, lambda holder: saved.shape_of(current_key, holder))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{current_key}: {error}") from error
         if layer is target:
@@ -222,20 +222,7 @@ class QuICModel(BaseTuner):
         """
         names = self.active_adapters if adapter_names is None else adapter_names
         self._check_known(names)
-        holders = defaultdict(list)
-        for name, parameter in self.model.named_parameters(remove_duplicate=False):
-            holders[parameter].append(name)
-        for name, layer in self.model.named_modules():
-            if not isinstance(layer, QuICLayer) or not any(adapter in layer.quic_parameters for adapter in names):
-                continue
-            own = f"{name}.base_layer.weight"
-            others = [holder for holder in holders[layer.get_base_layer().weight] if holder != own]
-            if others:
-                raise ValueError(
-                    f"{name}: merging needs a weight that no other module holds, got one that is also "
-                    f"{', '.join(others)}, which must not be rotated: untie them first (for a transformer, load it "
-                    "with tie_word_embeddings=False and copy the weight), or keep the adapter unmerged"
-                )
+        check_own_weights(self.model, names)
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
@@ -244,7 +231,7 @@ class QuICModel(BaseTuner):
         if names is not None:
             self._check_adapter_names(names)
         bank = nullcontext() if names is None or self.bank is None else self.bank.lend(names)
-        with self._share_rotations(names), bank, self._pass_adapter_names(names, args, kwargs):
+        with self._share_rotations(names), bank, pass_row_names(self, names, args, kwargs):
             yield
 
     def _share_rotations(self, names: Sequence[str] | None) -> AbstractContextManager[None]:
@@ -255,47 +242,6 @@ class QuICModel(BaseTuner):
         if not torch.is_grad_enabled():  # what layers on a CPU keep serves them then
             wanted = [one for one in wanted if one[-1].device.type != "cpu"]
         return share_rotations(wanted)
-
-    @contextmanager
-    def _pass_adapter_names(
-        self, names: Sequence[str] | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Iterator[None]:
-        if names is None:
-            yield
-            return
-        copies = self._copies_of_rows(args, kwargs)
-        bank = self.bank
-        # Modules trained in full are those of the host for all adapters of a bank.
-        served = names if bank is None else [bank.host if name in bank else name for name in names]
-
-        def pass_names(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:
-            # Generation repeats each row, but not for the encoder of an encoder-decoder model.
-            repeat = copies if args and len(args[0]) == copies * len(names) else 1
-            own = names if isinstance(module, QuICLayer) else served
-            return args, {**kwargs, "adapter_names": [name for name in own for _ in range(repeat)]}
-
-        hooks = [
-            module.register_forward_pre_hook(pass_names, with_kwargs=True)
-            for module in self.modules()
-            if isinstance(module, QuICLayer | AuxiliaryTrainingWrapper)
-        ]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def _copies_of_rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-        """How often a generate call with these arguments repeats each row: for its beams or its samples."""
-        passed = [kwargs.get("generation_config"), *args]
-        configs = [config for config in passed if isinstance(config, GenerationConfig)]
-        configs.append(getattr(self.model, "generation_config", None))
-
-        def value(name: str) -> int:
-            values = [kwargs.get(name), *(getattr(config, name, None) for config in configs)]
-            return next((value for value in values if value is not None), 1)
-
-        return max(value("num_beams"), value("num_return_sequences"))
 
     def _check_adapter_names(self, names: Any) -> None:
         if self.training:
@@ -330,64 +276,7 @@ class QuICModel(BaseTuner):
                     if (key := f"{prefix}{name}.{holder}.{adapter_name}") in state_dict
                 }
                 try:
-                    _check_shapes(layer, adapter_name, shapes.get)
+                    check_shapes(layer, adapter_name, shapes.get)
                 except ValueError as error:
                     raise ValueError(f"{name.removeprefix('model.')}: {error}") from error
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _check_name(adapter_name: str) -> None:
-    """Refuse names that torch cannot give to a parameter of a container: PEFT keeps adapters in containers."""
-    taken = any(hasattr(container(), adapter_name) for container in (nn.ParameterDict, nn.ModuleDict))
-    if not adapter_name or "." in adapter_name or taken:
-        raise ValueError(
-            "the name of an adapter must be a word without dots that is no attribute of torch's containers (as "
-            f"'keys' is), got {adapter_name!r}"
-        )
-
-
-def _check_shapes(layer: QuICLayer, adapter_name: str, shape_of: Callable[[str], tuple[int, ...] | None]) -> None:
-    """Refuse saved parameters and scales of other shapes than the layer's."""
-    for turn in layer.quic_turns[adapter_name]:
-        plan, shape = turn.rotation.plan, shape_of(turn.parameters_in)
-        if shape is not None and shape != plan.parameter_shape:
-            raise ValueError(
-                f"adapter {adapter_name!r} must have parameters of shape {plan.parameter_shape} for {plan}, "
-                f"got {shape}"
-            )
-    if adapter_name in layer.quic_scales:
-        own, shape = tuple(layer.quic_scales[adapter_name].shape), shape_of("quic_scales")
-        if shape is not None and shape != own:
-            raise ValueError(f"adapter {adapter_name!r} must have scales of shape {own}, got {shape}")
-
-
-def _refuse_loader(got: str) -> NoReturn:
-    """Refuse a packed file where nobody will ask us what it means: R would stay the identity."""
-    raise ValueError(
-        "a packed adapter must be loaded by PeftModel (from_pretrained, load_adapter) of PEFT 0.21, "
-        f"got {got}: make an ordinary one of it by quic unpack"
-    )
-
-
-def _check_is_called(parent: nn.Module) -> None:
-    """Refuse parts of modules that read their weights and never call them: adapters would have no effect."""
-    remedy = None
-    if isinstance(parent, nn.MultiheadAttention):
-        remedy = "exclude it"
-    elif isinstance(parent, nn.TransformerEncoderLayer) and torch.backends.mha.get_fastpath_enabled():
-        remedy = "call torch.backends.mha.set_fastpath_enabled(False) before"
-    if remedy:
-        raise ValueError(
-            f"a target module must be called by its parent, got one whose weight {type(parent).__name__} reads "
-            f"itself: {remedy}"
-        )
-
-
-def _remove_adapter(model: nn.Module, adapter_name: str) -> None:
-    """Take an adapter out of all layers, and layers without adapters out of the model."""
-    for name, layer in list(model.named_modules()):
-        if not isinstance(layer, QuICLayer):
-            continue
-        layer.delete_adapter(adapter_name)
-        if not layer.quic_parameters:
-            model.set_submodule(name, layer.base_layer)

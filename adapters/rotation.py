@@ -12,7 +12,7 @@ from qicircuits.compound import compound_apply
 from qicircuits.engine.dispatch import rotate_blocks, rotates_blocks
 from qicircuits.engine.precision import full_precision
 
-from .config import ParameterMap
+from .choices import ParameterMap
 from .maps import rotations
 from .plan import BlockPlan
 

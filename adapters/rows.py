@@ -11,7 +11,7 @@ from torch import Tensor
 from qicircuits.engine.dispatch import rotate_rows as rotate_by_kernel
 from qicircuits.engine.dispatch import rotates_rows
 
-from .config import Side
+from .choices import Side
 from .rotation import Rotation
 
 __all__ = ["LentRotations", "RowGroup", "rotate_as_blocks", "rotate_rows"]

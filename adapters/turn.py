@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .config import Side
+from .choices import Side
 from .maps import LayerRotations
 from .rotation import Rotation
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .config import ParameterMap
+from .choices import ParameterMap
 from .layer import QuICLayer
 from .maps import rotations
 from .turn import Turn

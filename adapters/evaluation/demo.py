@@ -17,8 +17,8 @@ from transformers.utils import logging
 
 from qicircuits.drawing import draw_adapter, draw_circuit
 
+from ..choices import ParameterMap
 from ..compile import compile_adapter
-from ..config import ParameterMap
 from .assets import encoder_folder
 from .checks import check_adapter
 from .methods import HEAD_RATE, LORA_RATE, QUIC_RATES, lora_config, quic_config, train_adapter, train_head

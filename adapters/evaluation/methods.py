@@ -11,7 +11,8 @@ from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..config import ParameterMap, QuICConfig
+from ..choices import ParameterMap
+from ..config import QuICConfig
 from .batches import Batch
 from .classifier import SentenceClassifier
 from .progress import StepProgress
