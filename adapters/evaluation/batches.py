@@ -1,9 +1,10 @@
-"""Tokenised sentences in padded batches of similar length."""
+"""Examples as the backbones take them, in batches of similar length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,88 +12,123 @@ from transformers import PreTrainedTokenizerBase
 
 from .tasks import Split
 
-__all__ = ["Batch", "TokenisedSplit", "sorted_batches", "tokenise", "training_batches"]
+__all__ = ["Batch", "EncodedSplit", "TokenisedSplit", "sorted_batches", "tokenise", "training_batches"]
 
 _POOL = 8  # batches that are sorted by length together: fewer padded tokens, still a random order
-
-
-@dataclass(frozen=True)
-class TokenisedSplit:
-    """Token numbers of each sentence, special tokens included, and the class numbers."""
-
-    token_ids: tuple[list[int], ...]
-    labels: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.token_ids)
+_NOT_PREDICTED = -100  # label of a token that no loss is taken at; PyTorch's cross entropy leaves it out
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentences padded to the longest among them.
+    """Some examples of a split.
 
     Args:
-        input_ids: token numbers, zero where padded, shape (batch, length).
-        attention_mask: one on tokens and zero on padding, shape (batch, length).
-        labels: class numbers, shape (batch,).
-        rows: where the sentences stand in their split, shape (batch,).
+        inputs: what the model is called with, by name; each of shape (batch, ...). Texts are padded to the longest
+            among them: `input_ids` is the padding token there and `attention_mask` zero.
+        labels: class numbers or the numbers of a regression, shape (batch,); of language, the tokens themselves,
+            shape (batch, length), and -100 at padding.
+        rows: where the examples stand in their split, shape (batch,).
     """
 
-    input_ids: Tensor
-    attention_mask: Tensor
+    inputs: Mapping[str, Tensor]
     labels: Tensor
     rows: Tensor
 
 
+class EncodedSplit(Protocol):
+    """Examples that are ready to be put into batches."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """How long each example is; examples of a batch are padded to the longest."""
+
+    def collate(self, rows: Sequence[int]) -> Batch:
+        """The batch of these examples."""
+
+
+@dataclass(frozen=True)
+class TokenisedSplit:
+    """Token numbers of each text, special tokens included.
+
+    Args:
+        token_ids: of each text.
+        labels: class numbers, or the numbers of a regression; empty for language: the tokens are the labels.
+        segments: 0 or 1 for each token of a pair of texts, where the backbone asks for it; empty otherwise.
+        padding: the token that pads.
+    """
+
+    token_ids: tuple[list[int], ...]
+    labels: tuple[int, ...] | tuple[float, ...]
+    segments: tuple[list[int], ...] = ()
+    padding: int = 0
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Number of tokens of each text."""
+        return [len(tokens) for tokens in self.token_ids]
+
+    def collate(self, rows: Sequence[int]) -> Batch:
+        """The texts of these rows, padded to the longest among them."""
+        tokens = [self.token_ids[row] for row in rows]
+        inputs = {"input_ids": _pad(tokens, self.padding), "attention_mask": _pad([[1] * len(t) for t in tokens], 0)}
+        if self.segments:
+            inputs["token_type_ids"] = _pad([self.segments[row] for row in rows], 0)
+        labels = torch.tensor([self.labels[row] for row in rows]) if self.labels else _pad(tokens, _NOT_PREDICTED)
+        return Batch(inputs, labels, torch.tensor(rows))
+
+
 def tokenise(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int = 64) -> TokenisedSplit:
-    """Tokenise every sentence, cut to `max_length` tokens."""
-    encoded = tokenizer(list(split.texts), truncation=True, max_length=max_length)
-    return TokenisedSplit(tuple(encoded["input_ids"]), split.labels)
+    """Tokenise every text, or pair of texts, cut to `max_length` tokens."""
+    pairs = len(split) > 0 and not isinstance(split.inputs[0], str)
+    texts = [list(part) for part in zip(*split.inputs, strict=True)] if pairs else [list(split.inputs)]
+    encoded = tokenizer(*texts, truncation=True, max_length=max_length)
+    segments = tuple(encoded["token_type_ids"]) if pairs and "token_type_ids" in encoded else ()
+    return TokenisedSplit(tuple(encoded["input_ids"]), split.labels, segments, tokenizer.pad_token_id or 0)
 
 
-def sorted_batches(split: TokenisedSplit, size: int) -> Iterator[Batch]:
-    """Every sentence once, from short to long: the order that pads least, for evaluation."""
-    by_length = sorted(range(len(split)), key=lambda row: len(split.token_ids[row]))
+def sorted_batches(split: EncodedSplit, size: int) -> Iterator[Batch]:
+    """Every example once, from short to long: the order that pads least, for evaluation."""
+    lengths = split.lengths
+    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
     for start in range(0, len(by_length), size):
-        yield _pad(split, by_length[start : start + size])
+        yield split.collate(by_length[start : start + size])
 
 
-def training_batches(split: TokenisedSplit, size: int, steps: int, seed: int) -> list[Batch]:
+def training_batches(split: EncodedSplit, size: int, steps: int, seed: int) -> list[Batch]:
     """Shuffled batches for `steps` steps, passing through the split as often as that takes.
 
-    Each pass shuffles the sentences, sorts pools of a few batches by length, and shuffles the
+    Each pass shuffles the examples, sorts pools of a few batches by length, and shuffles the
     batches. The result depends on nothing but the arguments, so rivals can share it.
 
     Raises:
-        ValueError: the split has fewer than `size` sentences, or `steps` is not positive.
+        ValueError: the split has fewer than `size` examples, or `steps` is not positive.
     """
-    if not 0 < size <= len(split):
-        raise ValueError(f"a batch must have between 1 and {len(split)} sentences, got {size}")
+    lengths = split.lengths
+    if not 0 < size <= len(lengths):
+        raise ValueError(f"a batch must have between 1 and {len(lengths)} sentences, got {size}")
     if steps < 1:
         raise ValueError(f"steps must be positive, got {steps}")
     generator = torch.Generator().manual_seed(seed)
     chosen: list[list[int]] = []
     while len(chosen) < steps:
-        chosen += _one_pass(split, size, generator)
-    return [_pad(split, rows) for rows in chosen[:steps]]
+        chosen += _one_pass(lengths, size, generator)
+    return [split.collate(rows) for rows in chosen[:steps]]
 
 
-def _one_pass(split: TokenisedSplit, size: int, generator: torch.Generator) -> list[list[int]]:
-    shuffled = torch.randperm(len(split), generator=generator).tolist()
+def _one_pass(lengths: Sequence[int], size: int, generator: torch.Generator) -> list[list[int]]:
+    shuffled = torch.randperm(len(lengths), generator=generator).tolist()
     batches = []
     for start in range(0, len(shuffled), _POOL * size):
-        pool = sorted(shuffled[start : start + _POOL * size], key=lambda row: len(split.token_ids[row]))
+        pool = sorted(shuffled[start : start + _POOL * size], key=lengths.__getitem__)
         batches += [pool[i : i + size] for i in range(0, len(pool) - size + 1, size)]
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def _pad(split: TokenisedSplit, rows: list[int]) -> Batch:
-    width = max(len(split.token_ids[row]) for row in rows)
-    input_ids = torch.zeros(len(rows), width, dtype=torch.long)
-    attention_mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for i, row in enumerate(rows):
-        tokens = split.token_ids[row]
-        input_ids[i, : len(tokens)] = torch.tensor(tokens)
-        attention_mask[i, : len(tokens)] = 1
-    labels = torch.tensor([split.labels[row] for row in rows])
-    return Batch(input_ids, attention_mask, labels, torch.tensor(rows))
+def _pad(numbers: Sequence[Sequence[int]], filling: int) -> Tensor:
+    padded = torch.full((len(numbers), max(map(len, numbers))), filling, dtype=torch.long)
+    for i, row in enumerate(numbers):
+        padded[i, : len(row)] = torch.tensor(row)
+    return padded

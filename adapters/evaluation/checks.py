@@ -87,7 +87,7 @@ def check_adapter(trial: Trial, model: PeftModel, saved: Path, progress: StepPro
 def _logits(model: nn.Module, batches: Sequence[Batch], advance: Callable[[], None]) -> Tensor:
     logits = []
     for batch in batches:
-        logits.append(model(input_ids=batch.input_ids, attention_mask=batch.attention_mask))
+        logits.append(model(**batch.inputs))
         advance()
     return torch.cat(logits)
 

@@ -25,7 +25,7 @@ from .methods import HEAD_RATE, LORA_RATE, QUIC_RATES, lora_config, quic_config,
 from .progress import StepProgress
 from .report import DemoReport
 from .run_folder import check_replaceable, run_folder
-from .tasks import TextTask, movie_polarity
+from .tasks import Task, movie_polarity
 from .trial import Trial, prepare_trial
 
 __all__ = ["STEPS", "TEST_SENTENCES", "DemoSettings", "run_demo"]
@@ -91,7 +91,7 @@ def run_demo(settings: DemoSettings, progress: StepProgress) -> DemoReport:
         _draw(model, folder, progress)
         lora, _ = train_adapter(trial, "LoRA, r = 8", lora_config(), LORA_RATE, Path(rivals), progress)
         report = DemoReport(
-            task=task.name,
+            task=task.title,
             parameter_map=settings.parameter_map,
             seed=settings.seed,
             steps=settings.steps,
@@ -106,7 +106,7 @@ def run_demo(settings: DemoSettings, progress: StepProgress) -> DemoReport:
     return report
 
 
-def _load(settings: DemoSettings, progress: StepProgress) -> tuple[TextTask, Trial]:
+def _load(settings: DemoSettings, progress: StepProgress) -> tuple[Task, Trial]:
     logging.disable_progress_bar()  # transformers' bars for weights would break ours
     with progress.step("Load encoder and sentences", 3) as advance:
         encoder = encoder_folder()

@@ -110,7 +110,7 @@ def train_head(trial: Trial, rate: float, folder: Path, progress: StepProgress) 
 def _embed(model: SentenceClassifier, batches: list[Batch], advance: Callable[[], None]) -> list[_Embedded]:
     embedded = []
     for batch in batches:
-        embedded.append(_Embedded(model.features(batch.input_ids, batch.attention_mask), batch.labels))
+        embedded.append(_Embedded(model.features(**batch.inputs), batch.labels))
         advance()
     return embedded
 
@@ -139,7 +139,7 @@ def train_adapter(
     adapter = [p for key, p in trainable.items() if ".head." not in key]
 
     def logits(batch: Batch) -> Tensor:
-        return model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        return model(**batch.inputs)
 
     with progress.step(f"{name}: fine-tune", len(trial.train)) as advance:
         fit(logits, [(adapter, rate), (head, HEAD_RATE)], trial.train, advance)

@@ -104,7 +104,7 @@ def _package(name: str, split: str) -> Dataset:
     if base not in parts:
         raise ValueError(f"a split of package:{name} must be train or test, got {split!r}")
     features = Features({"text": Value("string"), "label": ClassLabel(names=list(task.classes))})
-    rows = Dataset.from_dict({"text": parts[base].texts, "label": parts[base].labels}, features=features)
+    rows = Dataset.from_dict({"text": parts[base].inputs, "label": parts[base].labels}, features=features)
     if not rest:
         return rows
     start, colon, stop = rest.removesuffix("]").partition(":")

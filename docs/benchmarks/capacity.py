@@ -141,7 +141,7 @@ def _run(trial: Trial, angle: float | None = None, **values: Any) -> dict[str, f
     adapter = [p for name, p in trained.items() if ".head." not in name]
 
     def logits(batch: Batch) -> Tensor:
-        found: Tensor = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        found: Tensor = model(**batch.inputs)
         return found
 
     def loss(batch: Batch) -> Tensor:

@@ -141,7 +141,7 @@ def measured_outputs(
         answers[first : first + CHUNK, start:stop] = y
     measured, rest = [], torch.from_numpy(answers).float()
     for v, batch in zip(exact, trial.test, strict=True):
-        mask, whole = batch.attention_mask.bool(), v.float()
+        mask, whole = batch.inputs["attention_mask"].bool(), v.float()
         whole[mask], rest = rest[: mask.sum()], rest[mask.sum() :]
         measured.append(whole)
     return measured, float(np.concatenate(errors).mean()), float(np.concatenate(kept).mean())
@@ -246,7 +246,7 @@ def main(
     text = f"{table(rows)}\n\n{sentence(references)}"
     print(text)
     if page:
-        tokens = sum(int(batch.attention_mask.sum()) for batch in trial.test)
+        tokens = sum(int(batch.inputs["attention_mask"].sum()) for batch in trial.test)
         settings = {"sentences": sentences, "tokens": tokens, "module": module, "trajectories": number}
         RESULT.write_text(json.dumps(settings | {"references": references, "rows": rows}, indent=1) + "\n", "utf-8")
         between_markers(PAGE, "noise", text)

@@ -40,7 +40,7 @@ TRAINED_BITS: tuple[Bits, ...] = (8, 4, 1)
 
 
 def logits_of(model: nn.Module) -> Callable[[Batch], Tensor]:
-    return lambda batch: model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    return lambda batch: model(**batch.inputs)
 
 
 def train(trial: Trial, bits: Bits | None, folder: Path, progress: StepProgress) -> PeftModel:

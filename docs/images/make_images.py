@@ -77,7 +77,7 @@ def train() -> tuple[AdapterHistory, CompiledBlock]:
     )
     model = get_peft_model(model, config)
     sentences = movie_polarity().train.first(16 * STEPS)
-    encoded = AutoTokenizer.from_pretrained(folder)(list(sentences.texts), truncation=True, max_length=32)
+    encoded = AutoTokenizer.from_pretrained(folder)(list(sentences.inputs), truncation=True, max_length=32)
     examples = [
         {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": label}
         for ids, label in zip(encoded["input_ids"], sentences.labels, strict=True)

@@ -22,11 +22,12 @@ def toy_split(count):
 
 def test_sentences_are_divided_once_and_for_all(task):
     assert (len(task.train), len(task.test)) == (8033, 2008)
-    assert task == movie_polarity()
+    again = movie_polarity()
+    assert (task.train.digest(), task.test.digest()) == (again.train.digest(), again.test.digest())
 
 
 def test_no_sentence_is_repeated(task):
-    texts = task.train.texts + task.test.texts
+    texts = task.train.inputs + task.test.inputs
     assert len(set(texts)) == len(texts)
 
 
@@ -37,7 +38,7 @@ def test_both_classes_are_there_in_equal_measure(task):
 
 
 def test_labels_are_the_sign_of_the_rating(task):
-    label = dict(zip(task.train.texts + task.test.texts, task.train.labels + task.test.labels, strict=True))
+    label = dict(zip(task.train.inputs + task.test.inputs, task.train.labels + task.test.labels, strict=True))
     praised = [text for text in label if "masterpiece" in text.lower() or "brilliant" in text.lower()]
     panned = [text for text in label if "awful" in text.lower() or "unfunny" in text.lower()]
     assert sum(label[text] for text in praised) > 0.8 * len(praised) > 8
@@ -46,8 +47,8 @@ def test_labels_are_the_sign_of_the_rating(task):
 
 def test_first_and_rest_divide_a_split():
     split = Split(("a", "b", "c"), (0, 1, 1))
-    assert split.first(1) == Split(("a",), (0,))
-    assert split.rest(1) == Split(("b", "c"), (1, 1))
+    assert (split.first(1).inputs, split.first(1).labels) == (("a",), (0,))
+    assert (split.rest(1).inputs, split.rest(1).labels) == (("b", "c"), (1, 1))
 
 
 def test_tokens_carry_the_special_ones_and_are_cut(task):
@@ -63,15 +64,15 @@ def test_sorted_batches_hold_every_sentence_once_from_short_to_long(count, size)
     split = toy_split(count)
     batches = list(sorted_batches(split, size))
     assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(count))
-    lengths = torch.cat([batch.attention_mask.sum(1) for batch in batches])
+    lengths = torch.cat([batch.inputs["attention_mask"].sum(1) for batch in batches])
     assert torch.equal(lengths, lengths.sort().values)
     for batch in batches:
         assert (
-            batch.input_ids.shape
-            == batch.attention_mask.shape
-            == (len(batch.rows), batch.attention_mask.sum(1).max())
+            batch.inputs["input_ids"].shape
+            == batch.inputs["attention_mask"].shape
+            == (len(batch.rows), batch.inputs["attention_mask"].sum(1).max())
         )
-        assert torch.equal(batch.input_ids, (batch.rows + 1)[:, None] * batch.attention_mask)
+        assert torch.equal(batch.inputs["input_ids"], (batch.rows + 1)[:, None] * batch.inputs["attention_mask"])
         assert torch.equal(batch.labels, batch.rows % 2)
 
 

