@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from qicircuits.engine.dispatch import rotate_blocks_in_place, rotates_in_place
+
 from .layer import QuICLayer
 from .turn import Turn
 
@@ -111,23 +113,27 @@ def _have_one_form(layer: QuICLayer, old: str, new: str) -> bool:
 
 def _go_over(layer: QuICLayer, old: str, new: str, numbers: Sequence[Tensor]) -> None:
     """W <- R_new R_old^T W, or W R_old^T R_new; `new` has the form of `old`, and the given numbers, turn by turn."""
-    weight = layer.mergeable_weight()
-    for before, after, own in zip(layer.quic_turns[old], layer.quic_turns[new], numbers, strict=True):
+    weight = layer.mergeable_weight().detach()
+    for before, turn, own in zip(layer.quic_turns[old], layer.quic_turns[new], numbers, strict=True):
         # In float64: A rounded to float32 is off by the same at every switch, a hundred times more after many.
-        out_of = before.rotation.matrices(getattr(layer, before.parameters_in)[old].double())
-        into = after.rotation.matrices(own.to(out_of.device, torch.float64))
-        if after.side == "in":  # rows of W R are R^T w
+        held = getattr(layer, before.parameters_in)[old].double()
+        out_of, into = before.rotation.matrices(held), turn.rotation.matrices(own.to(held))
+        if turn.side == "in":  # rows of W R are R^T w
             out_of, into = out_of.mT, into.mT
-        for vectors in weight.movedim(layer.weight_dims[after.side], -1).split(_VECTORS_AT_ONCE):
-            vectors.copy_(_rotate_on(after, out_of, into, vectors))
+        _turn_vectors(turn, out_of, into, weight.movedim(layer.weight_dims[turn.side], -1))
 
 
-def _rotate_on(turn: Turn, out_of: Tensor, into: Tensor, x: Tensor) -> Tensor:
-    """R_new R_old^T x, on side "in" R_new^T R_old x, whose matrices come transposed."""
-    rotation = turn.rotation
-    if rotation.plan.n_factors == 1:
-        return rotation.rotate(into @ out_of.mT, x)
-    is_in = turn.side == "in"
-    wide = x.double()  # rounded once, not by each of the two
-    before = rotation.rotate(out_of.mT, wide) if is_in else rotation.rotate(out_of, wide, transpose=True)
-    return rotation.rotate(into.mT, before, transpose=True) if is_in else rotation.rotate(into, before)
+def _turn_vectors(turn: Turn, out_of: Tensor, into: Tensor, vectors: Tensor) -> None:
+    """x <- R_new R_old^T x, on side "in" R_new^T R_old x, whose matrices come transposed; x is rounded once."""
+    rotation, plan = turn.rotation, turn.rotation.plan
+    if plan.n_factors == 1 and rotates_in_place(vectors, plan.orders):
+        rotate_blocks_in_place(vectors, into @ out_of.mT, plan.sectors, plan.n_blocks, plan.block_size)
+        return
+    for x in vectors.split(_VECTORS_AT_ONCE):
+        if plan.n_factors == 1:
+            x.copy_(rotation.rotate(into @ out_of.mT, x))
+            continue
+        is_in = turn.side == "in"
+        wide = x.double()
+        back = rotation.rotate(out_of.mT, wide) if is_in else rotation.rotate(out_of, wide, transpose=True)
+        x.copy_(rotation.rotate(into.mT, back, transpose=True) if is_in else rotation.rotate(into, back))

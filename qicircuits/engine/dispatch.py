@@ -18,6 +18,7 @@ from .weight_one import circuit_matrix, gate_lists, gate_wires
 try:
     from .cpu_gates import sweep_tokens
     from .cpu_givens import brickwork_turns
+    from .cpu_in_place import rotate_in_place
     from .cpu_rotation import rotate_sectors
     from .cpu_rows import rotate_runs
     from .cpu_states import sweep_phased_states, sweep_states
@@ -41,10 +42,12 @@ __all__ = [
     "prefers_rotation",
     "rotate",
     "rotate_blocks",
+    "rotate_blocks_in_place",
     "rotate_rows",
     "rotates",
     "rotates_blocks",
     "rotates_by_gates",
+    "rotates_in_place",
     "rotates_rows",
     "sweep",
     "sweep_engine",
@@ -189,6 +192,20 @@ def rotate_blocks(
     flat = [number for sector in sectors for number in sector]
     rows = x.reshape(-1, x.shape[-1])
     return rotate_sectors(rows, matrices, bias, flat, n_blocks, block_size).reshape(x.shape)
+
+
+def rotates_in_place(x: Tensor, orders: Sequence[int]) -> bool:
+    """Whether `rotate_blocks_in_place` serves vectors x (tokens, features) of these orders."""
+    if not (_HAS_KERNELS and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)):
+        return False
+    return x.dim() == 2 and 1 in x.stride() and 2 in orders and max(orders) == 2
+
+
+def rotate_blocks_in_place(
+    x: Tensor, matrices: Tensor, sectors: Sequence[tuple[int, int, int]], n_blocks: int, block_size: int
+) -> None:
+    """`engine.cpu_in_place.rotate_in_place`, with sectors as (order, start, stop)."""
+    rotate_in_place(x, matrices, [number for sector in sectors for number in sector], n_blocks, block_size)
 
 
 def rotates_rows(device: torch.device, n: int, orders: Sequence[int]) -> bool:
