@@ -9,19 +9,33 @@ from .bank import AdapterBank
 from .compile import compile_adapter
 from .config import QuICConfig
 from .gradient_start import start_from_gradient
+from .history import AdapterHistory
 from .model import QuICModel
 from .optimizer import UndecayedAngles, parameter_groups
+from .paper_checkpoint import load_paper_checkpoint
 from .peft_plugin import register
+from .planner import plan_budget
+from .quantisation_aware import QuantisationAware, QuantisationAwareCallback
+from .rounded import score_by_bits
+from .storage import pack_adapter, unpack_adapter
 from .verify import verify_adapter
 
 __all__ = [
     "AdapterBank",
+    "AdapterHistory",
     "QuICConfig",
     "QuICModel",
+    "QuantisationAware",
+    "QuantisationAwareCallback",
     "UndecayedAngles",
     "compile_adapter",
+    "load_paper_checkpoint",
+    "pack_adapter",
     "parameter_groups",
+    "plan_budget",
+    "score_by_bits",
     "start_from_gradient",
+    "unpack_adapter",
     "verify_adapter",
 ]
 

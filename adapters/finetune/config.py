@@ -101,6 +101,12 @@ class TrainingConfig(_Section):
         None, ge=1, description="Evaluations without a better `metric` after which training stops; none never does."
     )
 
+    round_to_bits: Literal[8, 4, 1] | None = Field(
+        None,
+        description="Width, `8`, `4` or `1`, of the packed file that the adapter is meant for: every forward has its "
+        "numbers rounded to it, and the steps move unrounded ones; none trains them as they are.",
+    )
+
     @model_validator(mode="after")
     def _check_steps(self) -> TrainingConfig:
         if isinstance(self.checkpoint_every, int) and self.checkpoint_every < 1:
@@ -109,6 +115,11 @@ class TrainingConfig(_Section):
             raise ValueError(
                 "training.batch_size must be a multiple of gradient_accumulation_steps, got "
                 f"{self.batch_size} and {self.gradient_accumulation_steps}"
+            )
+        if self.round_to_bits is not None and self.trainer_arguments.get("fsdp"):
+            raise ValueError(
+                "training.round_to_bits needs numbers that are not sharded, got training.fsdp: "
+                f"{self.trainer_arguments['fsdp']}"
             )
         return self
 

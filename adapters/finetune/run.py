@@ -18,6 +18,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArgumen
 from transformers.utils import logging
 
 from ..evaluation.run_folder import run_folder
+from ..quantisation_aware import QuantisationAwareCallback
 from .arguments import training_arguments
 from .checkpoints import last_complete
 from .config import FinetuneConfig
@@ -96,6 +97,8 @@ def _trainer(
         callbacks.append(bar)
     if config.training.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(config.training.early_stopping_patience))
+    if config.training.round_to_bits is not None:
+        callbacks.append(QuantisationAwareCallback(config.training.round_to_bits))
     if arguments.fsdp and "transformer_cls_names_to_wrap" not in arguments.fsdp_plugin_args:
         arguments.fsdp_plugin_args["transformer_cls_names_to_wrap"] = _shardable(prepared.model)
     try:

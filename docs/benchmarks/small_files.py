@@ -216,7 +216,7 @@ def main(
             trial = prepare_trial(encoder_folder(), task.train, task.test, STEPS, seed)
             with StepProgress(Console(stderr=True)) as progress:
                 found.append(run_seed(trial, folder / str(seed), progress))
-        keep(found, folder)
+            keep(found, folder)
     write_page(measure.read_json(RESULTS))
 
 

@@ -20,6 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
 
 from adapters.cli import app
+from adapters.quantise import quantise
 
 SHORT = {"num_train_epochs": 1, "checkpoint_every": "epoch"}
 
@@ -220,6 +221,17 @@ def test_checkpointed_activations_give_the_same_adapter(metrics_of, tmp_path):
     assert all(tensor.equal(files[1][name]) for name, tensor in files[0].items())
 
 
+def test_numbers_trained_rounded_are_those_of_a_packed_file(metrics_of, tmp_path):
+    adapters = []
+    for bits in (None, 4):
+        options = [] if bits is None else ["--set", f"training.round_to_bits={bits}"]
+        metrics_of("--output", str(tmp_path / f"{bits}"), *options, training=SHORT)
+        adapters.append(load_file(tmp_path / f"{bits}" / "adapter" / "adapter_model.safetensors"))
+    for name in (name for name in adapters[1] if "quic_" in name):
+        assert quantise(adapters[1][name], 4).equal(adapters[1][name]), name
+        assert not quantise(adapters[0][name], 4).equal(adapters[0][name]), name
+
+
 # ---- refusals, before any work
 
 
@@ -242,6 +254,8 @@ def test_checkpointed_activations_give_the_same_adapter(metrics_of, tmp_path):
             "training must be what transformers' Trainer takes, got: nothing is not",
         ),
         ({"training": {"optim": "sgdd"}}, "training must be what transformers' Trainer takes, got: sgdd is not"),
+        ({"training": {"round_to_bits": 2}}, "training.round_to_bits should be 8, 4 or 1, got 2"),
+        ({"training": {"round_to_bits": 4, "fsdp": True}}, "needs numbers that are not sharded, got training.fsdp"),
         ({"adapter": {"orders": [33]}}, "too small for orders"),
         ({"adapter": {"target_modules": ["nothing"]}}, "nothing"),
     ],

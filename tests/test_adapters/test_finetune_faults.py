@@ -168,6 +168,7 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_checkpoint(inpu
     "training",
     [
         {"max_steps": 11, "checkpoint_every": 3},  # ends within a pass
+        {"max_steps": 8, "round_to_bits": 1},
         {"learning_rate": 0.3, "metric": "loss", "early_stopping_patience": 3, "checkpoint_every": 1},
     ],
 )
