@@ -20,6 +20,8 @@ class Contender:
         cell: the setup, without a rate, of split "test".
         rates: peak learning rates to choose from, on examples set apart from the training set.
         seeds: of the cells that are measured on the test examples.
+        tuned_on: the task whose examples set apart choose the rate, where it is not the cell's own: one of the same
+            suite, so that all its tasks share one choice.
 
     Raises:
         ValueError: the cell has a rate or another split, or there are no rates or seeds.
@@ -28,6 +30,7 @@ class Contender:
     cell: Cell
     rates: tuple[float, ...]
     seeds: tuple[int, ...]
+    tuned_on: str | None = None
 
     def __post_init__(self) -> None:
         if self.cell != self.cell.setup():
@@ -39,7 +42,8 @@ class Contender:
         """One cell for each rate; none where there is no choice."""
         if len(self.rates) == 1:
             return []
-        plain = replace(self.cell, split="tuning", seed=TUNING_SEED, measures=())
+        task = self.tuned_on or self.cell.task
+        plain = replace(self.cell, task=task, split="tuning", seed=TUNING_SEED, measures=())
         return [replace(plain, rate=rate) for rate in self.rates]
 
     def test_cells(self, rate: float) -> list[Cell]:
@@ -71,5 +75,5 @@ def merge_contenders(contenders: Iterable[Contender]) -> list[Contender]:
         earlier = merged.get(contender.cell, contender)
         rates = tuple(sorted({*earlier.rates, *contender.rates}))
         seeds = tuple(sorted({*earlier.seeds, *contender.seeds}))
-        merged[contender.cell] = Contender(contender.cell, rates, seeds)
+        merged[contender.cell] = replace(earlier, rates=rates, seeds=seeds)
     return list(merged.values())

@@ -23,7 +23,8 @@ class Profile:
         settings: by suite, the fields of a cell that all methods share: steps, batch_size, max_length, train_limit,
             test_limit, precision.
         seeds: of the cells that are measured on the test examples.
-        thorough: whether questions run every size, task and option they know, or those that fit half an hour.
+        thorough: whether questions run every size, task and option they know, and tune on every task; or those that
+            fit half an hour, with the rates of a suite's first task for all of its tasks.
     """
 
     name: str
@@ -80,7 +81,8 @@ class Profile:
             measures=tuple(measures),
             **self.settings[self.suite(task)],
         )
-        return Contender(cell, tuple(rates or METHODS[method].default_rates), self.seeds)
+        tuned_on = None if self.thorough else self.tasks[self.suite(task)][0]
+        return Contender(cell, tuple(rates or METHODS[method].default_rates), self.seeds, tuned_on)
 
 
 _FAST = {

@@ -70,7 +70,7 @@ def minors(matrices: Tensor, order: int) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _subsets(n: int, order: int) -> Tensor:
-    return torch.from_numpy(subset_array(n, order)).long()
+    return torch.tensor(subset_array(n, order))
 
 
 def make_paper(layer: nn.Linear, values: Mapping[str, Any]) -> tuple[nn.Module | None, nn.Module | None]:

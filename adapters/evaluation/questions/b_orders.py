@@ -1,0 +1,120 @@
+"""Question b: are higher orders worth it at equal numbers, against controls of the same dimension?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..contenders import Contender
+from ..pages import Page
+from ..profiles import Profile
+from ..results import Results
+from .entries import Entry, Reached, contenders_of, difference, judge, reached, words_of
+from .figures import Row, draw_comparison
+from .line_up import HEAD, ours, text_tasks
+from .question import Question
+from .tables import comparison_table, missing_note
+
+__all__ = ["ORDERS"]
+
+# About 78 numbers for a layer of 384 outputs: 13 wires have 13 * 12 / 2 = 78.
+_FIRST = ours("K = 1: one block of 13, repeated", "orders=1,block_size=13,block_share", role="control")
+_HIGHER = (
+    ours("K = 2: 4 blocks, shared", "orders=1+2,n_blocks=4,block_share"),
+    ours("K = 3: one block", "orders=1+2+3"),
+    ours("K = 4: 5 blocks", "orders=1+2+3+4,n_blocks=5"),
+    ours("K = 5: 5 blocks", "orders=1+2+3+4+5,n_blocks=5"),
+    ours("K = 6: 5 blocks", "orders=1+2+3+4+5+6,n_blocks=5"),
+)
+_CONTROLS = (
+    Entry("random subspace of so(377)", "second", "control_subspace", "orders=1+2+3"),
+    Entry("OFT blocks of 2, some untouched", "control", "control_small_oft", "orders=1+2+3"),
+)
+
+# About 36 numbers a layer, in the thorough profile only.
+_FIRST_36 = ours("K = 1: one block of 9, repeated", "orders=1,block_size=9,block_share", role="control")
+_HIGHER_36 = (
+    ours("K = 2: 8 blocks, shared", "orders=1+2,n_blocks=8,block_share"),
+    ours("K = 3: 2 blocks, shared", "orders=1+2+3,n_blocks=2,block_share"),
+    ours("K = 4: one block", "orders=1+2+3+4"),
+    ours("K = 5: one block", "orders=1+2+3+4+5"),
+    ours("K = 6: one block", "orders=1+2+3+4+5+6"),
+)
+
+
+_Group = tuple[Entry, tuple[Entry, ...], tuple[Entry, ...]]
+
+
+def _groups(profile: Profile) -> dict[str, _Group]:
+    """By name of the figure: K = 1, higher orders, controls; of about equal numbers."""
+    groups: dict[str, _Group] = {"b_orders": (_FIRST, _HIGHER, _CONTROLS)}
+    if profile.thorough:
+        groups["b_orders_small"] = (_FIRST_36, _HIGHER_36, ())
+    return groups
+
+
+def _contenders(profile: Profile) -> list[Contender]:
+    entries = [HEAD]
+    for first, higher, controls in _groups(profile).values():
+        entries += [first, *higher, *controls]
+    return contenders_of(profile, entries, text_tasks(profile))
+
+
+def _page(profile: Profile, results: Results) -> Page:
+    tasks = text_tasks(profile)
+    figures, parts, verdicts = {}, [], []
+    for name, (first, higher, controls) in _groups(profile).items():
+        entries = [first, *higher, *controls]
+        found = reached(results, profile, entries, tasks)
+        head = reached(results, profile, [HEAD], tasks)
+        if not found or found[0].entry != first or len(found) == 1:
+            continue
+        rows = [_row(one, found[0]) for one in found]
+        figures[name] = draw_comparison(rows, head[0].bar() if head else None, "K = 1", "mean score, points")
+        parts.append(f"![Score by the highest order K, at about {found[0].numbers():,} numbers]({name}.svg)\n")
+        parts.append(
+            missing_note([e.name for e in entries], found) + comparison_table([*head, *found], found[0], tasks)
+        )
+        verdicts.append(_verdict(found, higher, controls))
+    return Page(" ".join(verdicts) or "Not measured yet.", "\n".join(parts), figures)
+
+
+def _row(one: Reached, reference: Reached) -> Row:
+    if one.entry == reference.entry:
+        return Row(one.entry.name, one.entry.role, one.bar())
+    return Row(one.entry.name, one.entry.role, one.bar(), difference(one, reference))
+
+
+def _verdict(found: Sequence[Reached], higher: Sequence[Entry], controls: Sequence[Entry]) -> str:
+    """Which orders beat K = 1; and whether the best of them, by tuning, beats every control."""
+    first = found[0]
+    tried = [one for one in found if one.entry in higher]
+    judged = {one.entry.name.split(":")[0]: difference(one, first) for one in tried}
+    words = "; ".join(f"{name} {words_of(apart)}, {judge(apart)}" for name, apart in judged.items())
+    sentence = f"At about {first.numbers():,} numbers, against K = 1: {words}."
+    if not tried:
+        return sentence
+    best = max(tried, key=Reached.tuning)
+    against = [(one.entry.name, difference(best, one)) for one in found if one.entry in controls]
+    if against:
+        listed = "; ".join(f"{name} {words_of(apart)}, {judge(apart)}" for name, apart in against)
+        sentence += f" The higher order with the best tuning score, {best.entry.name}, against controls: {listed}."
+    wins = [judge(judged[best.entry.name.split(":")[0]]), *(judge(apart) for _, apart in against)]
+    if all(win == "better" for win in wins):
+        return f"{sentence} So higher orders are worth it here."
+    if "worse" in wins:
+        return f"{sentence} So higher orders are not what helps here: something of the same dimension does better."
+    return f"{sentence} So a gain that is due to higher orders is not shown here."
+
+
+ORDERS = Question(
+    name="b_orders",
+    title="Are higher orders worth it at equal numbers?",
+    asks=(
+        "Orders (1, ..., K) with blocks chosen so that every adapter trains about as many numbers. If compounds "
+        "carry more than their dimension, they must beat controls of the same dimension: one small OFT block "
+        "repeated along the diagonal (which is K = 1), rotations in a random frozen subspace of the skew matrices, "
+        "scaled like the compounds' generators, and OFT blocks as small as they come."
+    ),
+    contenders=_contenders,
+    page=_page,
+)

@@ -1,0 +1,96 @@
+"""The entries that several questions share, so that each is run once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..cells import freeze_options
+from ..profiles import Profile
+from ..rivals import METHODS
+from .entries import Entry
+
+__all__ = ["ALL_LINEAR", "FULL", "HEAD", "LORA", "QUIC", "lora", "ours", "peers", "text_tasks"]
+
+HEAD = Entry("head only", "probe", "head")
+FULL = Entry("full fine-tuning", "other", "full", measures=("old_task",))
+LORA = Entry("LoRA r=8", "rival", "lora", "r=8", measures=("old_task",))
+QUIC = Entry("QuIC (1, 2)", "quic", "quic", "orders=1+2", measures=("jacobian", "old_task", "packing"))
+"""Orders (1, 2), one block, Cayley map, outputs of query and value: what a user gets who chooses nothing."""
+
+ALL_LINEAR = "all_linear"
+
+# One or two sizes of each method for a profile that is not thorough: where it is known to do well with few numbers.
+_FEW = {
+    "lora": ("r=1", "r=8"),
+    "oft": ("oft_block_size=2", "oft_block_size=8"),
+    "boft": ("boft_block_size=4,boft_n_butterfly_factor=1",),
+    "hra": ("r=2",),
+    "road": ("variant=road_1",),
+    "psoft": ("r=16", "r=64"),
+    "vera": ("r=256",),
+    "fourierft": ("n_frequency=1000",),
+    "ia3": ("side=out",),
+    "lokr": ("r=1,decompose_factor=8",),
+    "randlora": ("r=384",),
+    "c3a": ("block_size=384",),
+    "tinylora": ("r=8,u=64", "r=32,u=1024"),
+    "ether": ("n_blocks=4,plus",),
+}
+
+
+def ours(
+    name: str,
+    size: str,
+    role: str = "quic",
+    *,
+    options: Mapping[str, Any] | None = None,
+    targets: str = "attention_qv",
+    layers: tuple[int, ...] | None = None,
+    measures: tuple[str, ...] = (),
+) -> Entry:
+    """A QuIC adapter of another size, or with other options, modules or layers."""
+    return Entry(name, role, "quic", size, freeze_options(options or {}), targets, layers, measures)
+
+
+def lora(size: str) -> Entry:
+    """LoRA at a size; r=8 is the one that is measured more closely."""
+    return LORA if size == LORA.size else Entry(f"LoRA {size}", "rival", "lora", size)
+
+
+def peers(profile: Profile) -> list[Entry]:
+    """Every method that is neither ours, nor a control, nor the head or the whole model: all sizes, or a few."""
+    found = []
+    for name in _FEW:
+        sizes = METHODS[name].sizes if profile.thorough else _FEW[name]
+        role = "control" if name == "oft" else "other"
+        found += [lora(size) if name == "lora" else Entry(_title(name, size), role, name, size) for size in sizes]
+    return found
+
+
+def _title(name: str, size: str) -> str:
+    """A method and its size: "BOFT block_size=4, n_butterfly_factor=1"."""
+    return f"{_TITLES[name]} {size.replace('boft_', '').replace('oft_', '').replace(',', ', ')}"
+
+
+_TITLES = {
+    "oft": "OFT",
+    "boft": "BOFT",
+    "hra": "HRA",
+    "road": "RoAd",
+    "psoft": "PSOFT",
+    "vera": "VeRA",
+    "fourierft": "FourierFT",
+    "ia3": "IA3",
+    "lokr": "LoKr",
+    "randlora": "RandLoRA",
+    "c3a": "C3A",
+    "tinylora": "TinyLoRA",
+    "ether": "ETHER",
+}
+
+
+def text_tasks(profile: Profile, count: int = 2) -> tuple[str, ...]:
+    """The text tasks that most questions use: all of a thorough profile, else the first few."""
+    tasks = profile.tasks["text"]
+    return tasks if profile.thorough else tasks[:count]
