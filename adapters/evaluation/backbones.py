@@ -12,13 +12,18 @@ from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from .assets import encoder_folder
-from .batches import Batch, EncodedSplit, tokenise
+from .batches import Batch, EncodedSplit, PixelSplit, tokenise
+from .checkpoints import language_folder, vision_folder
 from .classifier import ImageClassifier, LanguageModel, SentenceClassifier
 from .tasks import Split, Task
 
 __all__ = ["PACKAGED", "checkpoint_of", "collate", "encode", "load_model", "load_processor", "target_sets"]
 
-PACKAGED: Mapping[str, Callable[[Path | None], Path]] = {"all-MiniLM-L6-v2": encoder_folder}
+PACKAGED: Mapping[str, Callable[[Path | None], Path]] = {
+    "all-MiniLM-L6-v2": encoder_folder,
+    "DINOv2-small-architecture": vision_folder,
+    "SmolLM2-135M": language_folder,
+}
 """Backbones that are in packages: the folder each of them is unpacked to."""
 
 
@@ -37,6 +42,21 @@ class TextProcessor:
     def __call__(self, split: Split) -> EncodedSplit:
         """Tokenise every text of a split."""
         return tokenise(split, self.tokenizer, self.max_length)
+
+
+@dataclass(frozen=True)
+class ImageProcessor:
+    """Resizes images to squares and normalises their colours.
+
+    Args:
+        pixels: width and height that the backbone gets.
+    """
+
+    pixels: int
+
+    def __call__(self, split: Split) -> EncodedSplit:
+        """The images of a split, resized batch by batch."""
+        return PixelSplit(split.inputs, split.labels, self.pixels)
 
 
 Processor = Callable[[Split], EncodedSplit]
@@ -66,8 +86,8 @@ def load_model(task: Task, seed: int, backbone: str | None = None) -> nn.Module:
     """
     checkpoint = checkpoint_of(backbone or task.backbone)
     if task.suite == "language":
-        return LanguageModel(_without_dropout(_pretrained(AutoModelForCausalLM, checkpoint)))
-    encoder = _without_dropout(_pretrained(AutoModel, checkpoint))
+        return LanguageModel(_without_dropout(_pretrained(AutoModelForCausalLM, checkpoint, dtype=torch.float32)))
+    encoder = _without_dropout(_pretrained(AutoModel, checkpoint, dtype=torch.float32))
     face = SentenceClassifier if task.suite == "text" else ImageClassifier
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -80,8 +100,10 @@ def load_processor(task: Task, backbone: str | None = None, max_length: int = 64
     Args:
         task: whose examples are to be encoded.
         backbone: as in `load_model`.
-        max_length: tokens that are kept of a text.
+        max_length: tokens that are kept of a text; images have the size of `task.pixels`.
     """
+    if task.suite == "image":
+        return ImageProcessor(task.pixels)
     tokenizer = _pretrained(AutoTokenizer, checkpoint_of(backbone or task.backbone))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -95,8 +117,7 @@ def encode(split: Split, processor: Processor) -> EncodedSplit:
 
 def collate(task: Task, split: Split, rows: Sequence[int], processor: Processor) -> Batch:
     """The batch of some rows of a split; `encode` once and keep it where rows are visited again."""
-    chosen = Split([split.inputs[row] for row in rows], tuple(split.labels[row] for row in rows if split.labels))
-    return processor(chosen).collate(range(len(rows)))
+    return processor(split.select(rows)).collate(range(len(rows)))
 
 
 _QUERY_VALUE = ("query", "value", "query_proj", "value_proj", "q_proj", "v_proj")
@@ -132,9 +153,9 @@ def _without_dropout(model: Any) -> Any:
     return model
 
 
-def _pretrained(cls: Any, checkpoint: str) -> Any:
+def _pretrained(cls: Any, checkpoint: str, **arguments: Any) -> Any:
     try:
-        return cls.from_pretrained(checkpoint)
+        return cls.from_pretrained(checkpoint, **arguments)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(

