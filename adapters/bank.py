@@ -164,8 +164,8 @@ class AdapterBank:
             name: of the bank's, or the host.
 
         Raises:
-            ValueError: the name is unknown, or the weights hold other adapters than the host, or are quantised or
-                also those of other modules. Nothing has changed.
+            ValueError: the name is unknown, or the weights hold other adapters than the host, or are also those of
+                other modules. Nothing has changed.
         """
         if name != self.host:
             self._check_known(name)

@@ -5,6 +5,7 @@ from transformers.pytorch_utils import Conv1D
 
 from .choices import Side
 from .layer import QuICLayer
+from .quantised import SERVED
 
 __all__ = ["QuICConv2d", "QuICEmbedding", "QuICLinear", "QuICTransposedLinear", "face_of"]
 
@@ -95,4 +96,6 @@ def face_of(module: nn.Module) -> type[QuICLayer]:
             return face
     # Whose, because torch's own Conv1d differs only by the case of a letter.
     names = ", ".join("transformers' Conv1D" if kind is Conv1D else kind.__name__ for kind in _FACES)
-    raise TypeError(f"a target module must be one of {names}, got {type(module).__name__}")
+    raise TypeError(
+        f"a target module must be one of {names}, got {type(module).__name__} (of quantised layers, {SERVED})"
+    )

@@ -11,6 +11,7 @@ from .choices import ParameterMap, Side
 from .config import QuICConfig
 from .maps import LayerRotations
 from .plan import BlockPlan, plan_blocks
+from .quantised import QuantisedWeight, quantised_weight
 from .rotation import Rotation
 from .turn import Turn
 
@@ -26,6 +27,7 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
         config: its configuration.
 
     Raises:
+        TypeError: the layer is quantised in a way that is not served.
         ValueError: the layer has no room for the orders, or its kind cannot be rotated on that side.
     """
 
@@ -50,6 +52,8 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: QuICConfig) -> None:
         super().__init__()
         self.base_layer = base_layer
+        self.quantised: QuantisedWeight | None = quantised_weight(base_layer)
+        self.quantization_backend = None if self.quantised is None else self.quantised.backend  # what PEFT reports
         self.quic_parameters = nn.ParameterDict()
         self.quic_in_parameters = nn.ParameterDict()  # of the input side, where both are turned
         self.quic_scales = nn.ParameterDict()

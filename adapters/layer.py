@@ -157,40 +157,54 @@ class QuICLayer(HeldAdapters):
             safe_merge: whether to refuse a result that is not finite, before the weight is touched.
             adapter_names: the adapters, in order; the active ones by default.
 
+        A quantised weight is dequantised and quantised again; `quantised.loss` says what that lost.
+
         Raises:
-            ValueError: the weight is quantised, or `safe_merge` and an adapter gives numbers that are not finite.
+            ValueError: the weight is of integers, or `safe_merge` and an adapter gives numbers that are not finite.
         """
         names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.quic_parameters]
         if not names:
             return
-        weight = self.mergeable_weight()
-        merged = weight.detach()
-        for name in names:
-            merged = self.turn_weight(merged, name, inverse=False)
-            if safe_merge and not merged.isfinite().all():
-                raise ValueError(f"a merged weight must be finite, got NaN or infinity from adapter {name!r}")
-        with torch.no_grad():
-            weight.copy_(merged)
+        if self.quantised is None:
+            weight = self.mergeable_weight()
+            merged = self._merged(weight.detach(), names, safe_merge)
+            with torch.no_grad():
+                weight.copy_(merged)
+        else:  # all anew from the weight as it was loaded, to round once
+            self.quantised.merge(self._merged(self.quantised.loaded(), [*self.merged_adapters, *names], safe_merge))
         self.merged_adapters.extend(names)
 
+    def _merged(self, weight: Tensor, names: Sequence[str], safe_merge: bool) -> Tensor:
+        for name in names:
+            weight = self.turn_weight(weight, name, inverse=False)
+            if safe_merge and not weight.isfinite().all():
+                raise ValueError(f"a merged weight must be finite, got NaN or infinity from adapter {name!r}")
+        return weight
+
     def unmerge(self) -> None:
-        """Take merged rotations out again, by their transposes: the weight returns up to rounding."""
+        """Take merged rotations out again, by their transposes: the weight returns up to rounding.
+
+        A quantised weight returns to the last bit, for it was kept.
+        """
         if not self.merged:
             warnings.warn("no adapter is merged, nothing to unmerge", stacklevel=2)
             return
-        weight = self.mergeable_weight()
-        restored = weight.detach()
-        for name in reversed(self.merged_adapters):
-            restored = self.turn_weight(restored, name, inverse=True)
-        with torch.no_grad():
-            weight.copy_(restored)
+        if self.quantised is None:
+            weight = self.mergeable_weight()
+            restored = weight.detach()
+            for name in reversed(self.merged_adapters):
+                restored = self.turn_weight(restored, name, inverse=True)
+            with torch.no_grad():
+                weight.copy_(restored)
+        else:
+            self.quantised.restore()
         self.merged_adapters.clear()
 
     def mergeable_weight(self) -> Tensor:
-        """The base weight.
+        """The base weight, of a layer that is not quantised.
 
         Raises:
-            ValueError: it is quantised.
+            ValueError: it is of integers, as somebody else has packed them.
         """
         weight: Tensor = self.get_base_layer().weight
         if not weight.is_floating_point():
@@ -199,6 +213,11 @@ class QuICLayer(HeldAdapters):
                 "the rotation, so merge into the weights as they were before quantisation"
             )
         return weight
+
+    def floating_weight(self) -> Tensor:
+        """The base weight as it was loaded; dequantised, if it is quantised."""
+        weight: Tensor = self.get_base_layer().weight
+        return weight.detach() if self.quantised is None else self.quantised.loaded()
 
     @torch.no_grad()
     def turn_weight(self, weight: Tensor, name: str, *, inverse: bool) -> Tensor:

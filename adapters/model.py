@@ -21,6 +21,8 @@ from .maps import share_rotations
 from .merge_checks import check_own_weights
 from .names import nearest_names
 from .packed import unpack_tensors
+from .quantised import keep_differentiable
+from .rounding_losses import warn_of_rounding
 from .row_names import pass_row_names
 from .switching import switch_adapter
 from .targets import check_targets
@@ -87,6 +89,7 @@ class QuICModel(BaseTuner):
         """PEFT calls this when it knows the targets, and has not yet changed the model."""
         model_type = self.get_model_config(model).get("model_type")
         check_targets(peft_config, model, self.target_module_mapping.get(model_type, ()))
+        keep_differentiable(model)
 
     def _create_and_replace(
         self,
@@ -126,10 +129,11 @@ class QuICModel(BaseTuner):
 
         Raises:
             TypeError: `adapter_names` is not a list of names.
-            ValueError: a name is unknown, or a weight is quantised or also that of another module.
+            ValueError: a name is unknown, or a weight is also that of another module.
         """
         self.check_merge(adapter_names)
-        super().merge_adapter(adapter_names, safe_merge)
+        with warn_of_rounding(self.model):
+            super().merge_adapter(adapter_names, safe_merge)
 
     def switch_adapter(self, adapter_name: str) -> None:
         """Merge an adapter in the place of the one that is merged, or of none.
@@ -141,8 +145,8 @@ class QuICModel(BaseTuner):
             adapter_name: one of the model's adapters.
 
         Raises:
-            ValueError: several adapters are merged, the name is unknown, or a weight is quantised or also that of
-                another module. Nothing has changed.
+            ValueError: several adapters are merged, the name is unknown, or a weight is also that of another module.
+                Nothing has changed.
         """
         self._check_known([adapter_name])
         switch_adapter(self, adapter_name)
@@ -210,9 +214,11 @@ class QuICModel(BaseTuner):
         safe_merge: bool = False,
         adapter_names: list[str] | None = None,
     ) -> nn.Module:
-        if merge:
-            self.check_merge(adapter_names)
-        return super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
+        if not merge:
+            return super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
+        self.check_merge(adapter_names)
+        with warn_of_rounding(self.model):
+            return super()._unload_and_optionally_merge(merge, progressbar, safe_merge, adapter_names)
 
     def check_merge(self, adapter_names: Any) -> None:
         """Refuse unknown adapters, and weights that other modules hold; for the arguments of :meth:`merge_adapter`.

@@ -29,8 +29,7 @@ def switch_adapter(tuner: "QuICModel", name: str) -> None:
         name: one of its adapters.
 
     Raises:
-        ValueError: several adapters are merged, or a weight is quantised or also that of another module. Nothing has
-            changed.
+        ValueError: several adapters are merged, or a weight is also that of another module. Nothing has changed.
     """
     old = _merged_adapter(tuner)
     if old is None:
@@ -53,8 +52,7 @@ def switch_parameters(tuner: "QuICModel", name: str, parameters: Mapping[str, Te
         parameters: all of the adapter's, by their names in :class:`~adapters.vectors.VectorPlan`.
 
     Raises:
-        ValueError: another adapter is merged, or a weight is quantised or also that of another module. Nothing has
-            changed.
+        ValueError: another adapter is merged, or a weight is also that of another module. Nothing has changed.
     """
     old = _merged_adapter(tuner)
     if old not in (name, None):
@@ -64,10 +62,13 @@ def switch_parameters(tuner: "QuICModel", name: str, parameters: Mapping[str, Te
     for module, layer in tuner.model.named_modules():
         if isinstance(layer, QuICLayer) and name in layer.quic_turns:
             numbers = [parameters[f"{module}.{turn.parameters_in}"] for turn in layer.quic_turns[name]]
-            if old is not None:
+            if old is not None and layer.quantised is None:
                 _go_over(layer, name, name, numbers)
             for turn, own in zip(layer.quic_turns[name], numbers, strict=True):
                 getattr(layer, turn.parameters_in)[name].copy_(own)
+            if old is not None and layer.quantised is not None:
+                layer.unmerge()
+                layer.merge(adapter_names=[name])
     if old is None:
         tuner.merge_adapter([name])
 
@@ -87,7 +88,8 @@ def _mergeable(tuner: "QuICModel", names: tuple[str, ...]) -> list[QuICLayer]:
     """The layers that have one of some adapters; refused, before anything changes, if the weight of one cannot."""
     layers = [layer for layer in _layers(tuner) if any(name in layer.quic_parameters for name in names)]
     for layer in layers:
-        layer.mergeable_weight()
+        if layer.quantised is None:
+            layer.mergeable_weight()
     return layers
 
 
@@ -97,6 +99,12 @@ def _layers(tuner: "QuICModel") -> list[QuICLayer]:
 
 def _exchange(layer: QuICLayer, old: str | None, new: str | None) -> None:
     """Take an adapter out of the weight, if it is in it, and put another in, if the layer has it."""
+    if layer.quantised is not None:  # from the weight as it was loaded: errors of rounding would add up
+        if old is not None:
+            layer.unmerge()
+        if new is not None:
+            layer.merge(adapter_names=[new])
+        return
     if old is not None and new is not None and _have_one_form(layer, old, new):
         _go_over(layer, old, new, [getattr(layer, turn.parameters_in)[new] for turn in layer.quic_turns[new]])
         return

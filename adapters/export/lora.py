@@ -109,7 +109,7 @@ def _layers(model: PeftModel, adapter_name: str) -> Iterator[tuple[str, QuICLaye
 
 def _change(layer: QuICLayer, adapter_name: str) -> Tensor:
     """R W - W or W R - W, shape (out, in), float64."""
-    weight = layer.get_base_layer().weight.detach().double()
+    weight = layer.floating_weight().double()
     change = layer.turn_weight(weight, adapter_name, inverse=False) - weight
     return change.mT if isinstance(layer.get_base_layer(), Conv1D) else change
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..layer import QuICLayer
+from .dequantised import dequantise, is_quantised
 from .folder import new_folder
 from .saved_model import probe_inputs
 
@@ -42,15 +43,19 @@ class MergeReport:
 def merge(model: PeftModel, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """The base model with the rotations in its weights; `model` is used up.
 
-    Each weight is rotated in at least float32 and rounded once.
+    Each weight is rotated in at least float32 and rounded once. A quantised base is dequantised before, which
+    keeps what it computed with the adapter; to merge into weights that never were quantised, load the adapter on those.
 
     Args:
         model: with active QuIC adapters, not merged.
         dtype: of the result; by default that of the base model.
 
     Raises:
-        ValueError: a weight is quantised, or not finite after the rotation.
+        TypeError: a weight is quantised in a way that is not served.
+        ValueError: a weight is not finite after the rotation.
     """
+    if is_quantised(model.get_base_model()):
+        dequantise(model.get_base_model(), dtype)
     if dtype is not None and dtype.itemsize > model.dtype.itemsize:
         model = model.to(dtype)  # before, so that nothing is rounded to the shorter type
     merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
@@ -71,7 +76,8 @@ def save_merged(
         tokenizer: folder or hub name whose tokenizer or image processor is put beside, where there is one.
 
     Raises:
-        ValueError: `output` holds files, a weight is quantised, or not finite after the rotation.
+        TypeError: a weight is quantised in a way that is not served.
+        ValueError: `output` holds files, or a weight is not finite after the rotation.
     """
     with new_folder(output) as scratch:
         inputs = probe_inputs(model.get_base_model())
