@@ -43,8 +43,8 @@ class MergeReport:
 def merge(model: PeftModel, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """The base model with the rotations in its weights; `model` is used up.
 
-    Each weight is rotated in at least float32 and rounded once. A quantised base is dequantised before, which
-    keeps what it computed with the adapter; to merge into weights that never were quantised, load the adapter on those.
+    Each weight is rotated in at least float32 and rounded once. A quantised base is dequantised before, which keeps
+    what it computed with the adapter; to merge into weights that never were quantised, load the adapter on those.
 
     Args:
         model: with active QuIC adapters, not merged.
