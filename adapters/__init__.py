@@ -16,6 +16,7 @@ from .paper_checkpoint import load_paper_checkpoint
 from .peft_plugin import register
 from .planner import plan_budget
 from .quantisation_aware import QuantisationAware, QuantisationAwareCallback
+from .riemannian import RiemannianAdam, riemannian_groups
 from .rounded import score_by_bits
 from .storage import pack_adapter, unpack_adapter
 from .verify import verify_adapter
@@ -27,12 +28,14 @@ __all__ = [
     "QuICModel",
     "QuantisationAware",
     "QuantisationAwareCallback",
+    "RiemannianAdam",
     "UndecayedAngles",
     "compile_adapter",
     "load_paper_checkpoint",
     "pack_adapter",
     "parameter_groups",
     "plan_budget",
+    "riemannian_groups",
     "score_by_bits",
     "start_from_gradient",
     "unpack_adapter",

@@ -13,7 +13,13 @@ from qicircuits.orthogonal import skew
 from .choices import ParameterMap
 from .maps import rotations
 
-__all__ = ["logarithm", "logarithms_of_parameters", "parameters_of_logarithms", "parameters_of_rotations"]
+__all__ = [
+    "logarithm",
+    "logarithms_of_parameters",
+    "parameters_of_logarithms",
+    "parameters_of_rotations",
+    "upper_triangle",
+]
 
 _LARGEST = {torch.float32: 1e3, torch.float64: 1e6}
 """Of the numbers of Cayley's map, which are infinite for a half turn: beyond these their rounding shows in A."""
@@ -87,7 +93,7 @@ def parameters_of_logarithms(parameter_map: ParameterMap, logarithms: Tensor, dt
         ValueError: as :func:`parameters_of_rotations`.
     """
     if parameter_map == "exponential":
-        return _upper(logarithms).to(dtype)
+        return upper_triangle(logarithms).to(dtype)
     return parameters_of_rotations(parameter_map, torch.linalg.matrix_exp(logarithms), dtype)
 
 
@@ -109,7 +115,7 @@ def parameters_of_rotations(parameter_map: ParameterMap, matrices: Tensor, dtype
             to `dtype`, would give another A.
     """
     if parameter_map == "exponential":
-        numbers = _upper(logarithm(matrices))
+        numbers = upper_triangle(logarithm(matrices))
     elif parameter_map == "rbs":
         n = matrices.shape[-1]
         reversal = orthogonal_from_angles(torch.full((n * (n - 1) // 2,), math.pi / 2, dtype=torch.float64))
@@ -118,12 +124,12 @@ def parameters_of_rotations(parameter_map: ParameterMap, matrices: Tensor, dtype
     else:
         identity = torch.eye(matrices.shape[-1], dtype=torch.float64)
         solved, _ = torch.linalg.solve_ex(identity + matrices, identity - matrices)
-        numbers = _upper(solved)
+        numbers = upper_triangle(solved)
         _check_size(numbers, matrices, dtype)
     return numbers.to(dtype)
 
 
-def _upper(matrices: Tensor) -> Tensor:
+def upper_triangle(matrices: Tensor) -> Tensor:
     """The strict upper triangle, row by row: the inverse of `skew`."""
     rows, columns = torch.triu_indices(matrices.shape[-2], matrices.shape[-1], 1)
     return matrices[..., rows, columns]

@@ -34,6 +34,7 @@ _OWN = frozenset(
         *("log_level", "log_level_replica", "log_on_each_node", "accelerator_config", "debug"),
     }
 )
+_OF_OTHERS = frozenset({"optim", "optim_args", "optim_target_modules"})
 TRAINER_KEYS = frozenset(field.name for field in fields(TrainingArguments)) - _OWN
 """The arguments of transformers' Trainer that a run passes on as they are."""
 
@@ -82,7 +83,12 @@ class TrainingConfig(_Section):
 
     num_train_epochs: float = Field(3.0, gt=0, description="Passes over the training examples.")
     max_steps: int | None = Field(None, ge=1, description="Optimiser steps, instead of `num_train_epochs`.")
-    learning_rate: float = Field(5e-3, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(5e-3, gt=0, description="Peak learning rate.")
+    optimizer: Literal["adamw", "riemannian"] = Field(
+        "adamw",
+        description="`adamw`, or what Trainer's `optim` says instead; or `riemannian`: Adam on the rotations, "
+        "whatever `parameter_map` gives them, and AdamW for the rest.",
+    )
     batch_size: int = Field(
         32, ge=1, description="Examples of one step: over all processes and accumulated gradients together."
     )
@@ -100,7 +106,6 @@ class TrainingConfig(_Section):
     early_stopping_patience: int | None = Field(
         None, ge=1, description="Evaluations without a better `metric` after which training stops; none never does."
     )
-
     round_to_bits: Literal[8, 4, 1] | None = Field(
         None,
         description="Width, `8`, `4` or `1`, of the packed file that the adapter is meant for: every forward has its "
@@ -120,6 +125,10 @@ class TrainingConfig(_Section):
             raise ValueError(
                 "training.round_to_bits needs numbers that are not sharded, got training.fsdp: "
                 f"{self.trainer_arguments['fsdp']}"
+            )
+        if self.optimizer == "riemannian" and (given := sorted(_OF_OTHERS & self.trainer_arguments.keys())):
+            raise ValueError(
+                f"training.optimizer: riemannian leaves no other choice of an optimiser, got training.{given[0]}"
             )
         return self
 

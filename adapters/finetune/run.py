@@ -103,6 +103,7 @@ def _trainer(
         arguments.fsdp_plugin_args["transformer_cls_names_to_wrap"] = _shardable(prepared.model)
     try:
         trainer = FinetuneTrainer(
+            is_riemannian=config.training.optimizer == "riemannian",
             model=prepared.model,
             args=arguments,
             train_dataset=prepared.train,

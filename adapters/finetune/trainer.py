@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..optimizer import UndecayedAngles
+from ..riemannian import RiemannianAdam, riemannian_groups
 from .checkpoints import CheckpointError, last_complete, remove_old, seal
 
 __all__ = ["CheckpointKeeper", "FinetuneTrainer", "NonFiniteError"]
@@ -26,7 +27,27 @@ class FinetuneTrainer(UndecayedAngles, Trainer):
     """transformers' Trainer, with two more refusals: of a loss that is not finite, and of half a checkpoint.
 
     Weight decay is for modules trained in full, not for the adapter.
+
+    Args:
+        is_riemannian: whether rotations are stepped by :class:`~adapters.riemannian.RiemannianAdam`.
+        options: as for Trainer.
     """
+
+    optimizer: torch.optim.Optimizer | None
+
+    def __init__(self, *, is_riemannian: bool, **options: Any) -> None:
+        self._is_riemannian = is_riemannian
+        super().__init__(**options)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The optimiser of the configuration."""
+        if self._is_riemannian and self.optimizer is None:
+            args = self.args
+            groups = riemannian_groups(self.model if model is None else model, args.weight_decay)
+            betas = (args.adam_beta1, args.adam_beta2)
+            self.optimizer = RiemannianAdam(groups, args.learning_rate, betas=betas, eps=args.adam_epsilon)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        return optimizer
 
     def create_accelerator_and_postprocess(self) -> None:
         """Shard on CPUs too, where `training.fsdp` is set: accelerate 1.15 does so on accelerators only."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -98,6 +99,22 @@ def test_a_run_leaves_configuration_metrics_pictures_adapter_and_card(metrics_of
     best = max((line for line in lines if "eval_accuracy" in line), key=lambda line: line["eval_accuracy"])
     assert metrics["best_step"] == best["step"]
     assert metrics["validation"]["accuracy"] == best["eval_accuracy"]
+
+
+def test_a_riemannian_run_is_resumed_to_the_same_result(metrics_of, tmp_path):
+    values = {"training": {"optimizer": "riemannian", "keep_checkpoints": 9, "weight_decay": 0.1}}
+    metrics, folder = metrics_of(**values), tmp_path / "run"
+    saved = torch.load(folder / "checkpoints" / "checkpoint-16" / "optimizer.pt", weights_only=True)
+    groups = [(group["parameter_map"], group["weight_decay"]) for group in saved["param_groups"]]
+    assert groups == [(None, 0.1), ("cayley", 0.0), (None, 0.0)]  # matrix of the head, rotations, its bias
+    whole = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert all(tensor.any() for tensor in whole.values())
+    for part in ("adapter", "checkpoints/checkpoint-12", "checkpoints/checkpoint-16"):
+        shutil.rmtree(folder / part)
+    (folder / "metrics.json").unlink()
+    assert metrics_of("--resume", **values) == metrics
+    resumed = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert all(tensor.equal(resumed[name]) for name, tensor in whole.items())
 
 
 def test_the_saved_adapter_gives_the_metrics_again(metrics_of, inputs, tmp_path):

@@ -104,6 +104,11 @@ def llama_7b():
         ({"seed": -1}, "seed should be greater than or equal to 0, got -1"),
         ({"training": {"learning_rate": "fast"}}, "training.learning_rate should be a valid number.*, got 'fast'"),
         ({"training": {"batch_size": 9, "gradient_accumulation_steps": 2}}, "multiple .*, got 9 and 2"),
+        ({"training": {"optimizer": "sgd"}}, "training.optimizer should be 'adamw' or 'riemannian', got 'sgd'"),
+        (
+            {"training": {"optimizer": "riemannian", "optim": "adafactor"}},
+            "training.optimizer: riemannian leaves no other choice of an optimiser, got training.optim",
+        ),
         ({"training": {"checkpoint_every": 0}}, "training.checkpoint_every must be positive or epoch, got 0"),
     ],
 )
