@@ -19,6 +19,9 @@ __all__ = ["apply_rotation", "check_compound", "compound_apply", "compound_matri
 # Up to this n every order is reached by recursion from below; the largest level is C(10, 5) = 252 wide.
 _RECURSE_THROUGH_MIDDLE = 10
 
+# From here on numpy shares a product out over threads of its own, which then wait in a loop and keep torch's from running.
+_WIRES_OF_THREADED_PRODUCTS = 64
+
 
 def compound_matrix(matrix: Tensor, order: int) -> Tensor:
     r"""The compound matrix C_k(A) of all k x k minors, C_k(A)[I, J] = det A[I, J].
@@ -200,11 +203,16 @@ def _check_rotation(matrix: Tensor, order: int) -> None:
 
 def _is_rotation(matrix: Tensor) -> bool:
     """Whether A, on a CPU, is in SO(n) up to the rounding of its dtype."""
+    n = matrix.shape[-1]
+    limit = 4 * n * torch.finfo(matrix.dtype).eps
+    if n >= _WIRES_OF_THREADED_PRODUCTS:
+        a = matrix.detach().double()
+        excess = (a.mT @ a - torch.eye(n, dtype=a.dtype)).abs().max() if a.numel() else 0.0
+        return bool(excess <= limit) and bool((torch.linalg.slogdet(a).sign > 0).all())
     # In numpy: for small matrices torch takes three times as long.
-    a = matrix.detach().resolve_neg().numpy().astype(np.float64)
-    n = a.shape[-1]
-    excess = np.abs(a.swapaxes(-1, -2) @ a - np.eye(n)).max(initial=0)
-    return bool(excess <= 4 * n * torch.finfo(matrix.dtype).eps) and bool((np.linalg.slogdet(a).sign > 0).all())
+    array = matrix.detach().resolve_neg().numpy().astype(np.float64)
+    largest = np.abs(array.swapaxes(-1, -2) @ array - np.eye(n)).max(initial=0)
+    return bool(largest <= limit) and bool((np.linalg.slogdet(array).sign > 0).all())
 
 
 def _by_complement(n: int, order: int) -> bool:

@@ -8,6 +8,7 @@ and its plots (`plot_bars`, `plot_lines`) are made again at any time. All times 
 import json
 import os
 import platform
+import random
 import re
 import statistics
 import subprocess
@@ -85,6 +86,7 @@ def in_turns(
 ) -> dict[str, list[float]]:
     """Seconds a call of every turn, the rivals taking turns in one process, after one round to warm up.
 
+    Their order is drawn anew for every round, for a rival can slow down the one after it, by threads that still wait.
     A turn repeats a short call until it lasts ten milliseconds. With `limit`, a rival has no further turn once its
     turns have taken that many seconds; one whose first call takes longer is not called again, and that is its time.
     On a machine that others use, too, `time.process_time` counts only what calls of one thread take themselves.
@@ -97,8 +99,9 @@ def in_turns(
             times[name].append(first)
         else:
             calls[name] = max(1, round(SHORTEST_TURN / max(_seconds(call, 1, clock), 1e-9)))
+    draw = random.Random(0)
     for _ in range(repetitions):
-        for name, number in calls.items():
+        for name, number in draw.sample(list(calls.items()), len(calls)):
             if limit is None or number * sum(times[name]) < limit:
                 if number > 1:
                     rivals[name]()

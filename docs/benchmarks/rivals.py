@@ -79,7 +79,8 @@ def our_methods(problem: Problem) -> dict[str, list[str]]:
     matrix_methods = ["auto", "modes", "rotation", "dense"]
     if min(problem.order, problem.n - problem.order) > 3:
         matrix_methods.remove("modes")
-    if problem.x.element_size() * math.comb(problem.n, problem.order) ** 2 > LARGEST_COMPOUND:
+    # At order 1 C_k(A) is A, and "dense" the same product as "modes".
+    if problem.order == 1 or problem.x.element_size() * math.comb(problem.n, problem.order) ** 2 > LARGEST_COMPOUND:
         matrix_methods.remove("dense")
     return {"apply_layout": ["auto", "gates", "compound"], "compound_apply": matrix_methods}
 

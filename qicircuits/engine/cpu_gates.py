@@ -1,5 +1,6 @@
 """The circuit itself on the CPU: gate after gate over tiles of tokens, as an operator with a reversible backward."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ def sweep_tokens(x: Tensor, angles: Tensor, wires: Tensor, n: int, order: int, f
         tile = scratch(x.shape[1] * width, source)
         _sweep(source, *steps, target, x.shape[1], x.shape[1], first, last, tile, width, *gates, cos, sin)
 
-    in_chunks(work, x.shape[0], width)
+    in_chunks(work, x.shape[0], width, 4 * x.shape[0] * len(cos) * math.comb(n - 2, order - 1))
     return out
 
 
@@ -66,7 +67,8 @@ def _sweep_tokens_backward(
         )
         return overlaps
 
-    overlaps = np.sum(in_chunks(work, out.shape[0], width), axis=0)
+    multiplications = 10 * out.shape[0] * len(cos) * math.comb(n - 2, order - 1)
+    overlaps = np.sum(in_chunks(work, out.shape[0], width, multiplications), axis=0)
     return grad_x, torch.from_numpy(overlaps).to(angles.dtype)
 
 

@@ -1,6 +1,7 @@
 """The rotation of a whole layer on the CPU: C_k(A_i) on every sector of every block, as one operator."""
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,7 @@ class SectorKernels:
                 )
             self._rotate_windows(x, y, tokens, windows, self.has_bias)
 
-        in_chunks(work, self.tokens, self.width)
+        in_chunks(work, self.tokens, self.width, self.multiplications)
 
     def unrotate(self, grad: _Vectors, y: _Vectors, grad_x: Flat | None) -> NDArray[np.float64]:
         """grad_x = R^T grad, where it is wanted; returns M of every A, shape of `matrices`."""
@@ -192,8 +193,15 @@ class SectorKernels:
                 self._rotate_windows(grad, grad_x, tokens, windows, has_bias=False)
             return sums
 
-        sums = np.sum(in_chunks(work, self.tokens, self.width), axis=0)
+        sums = np.sum(in_chunks(work, self.tokens, self.width, 3 * self.multiplications), axis=0)
         return sums.reshape(-1, self.size, self.size)[:, : self.n, : self.n]
+
+    @property
+    def multiplications(self) -> int:
+        """About how many a rotation of all tokens takes; a number that is only moved counts as one."""
+        n = self.n
+        gates = sum(2 * n * (n - 1) * math.comb(n - 2, order - 1) for order, _, _ in self.sectors)
+        return self.tokens * (self.features + len(self.turned) * gates)
 
     def padded(self, *, transposed: bool = False) -> Flat:
         """The matrices, or their transposes, with zeros around them, to size times size, a row each."""

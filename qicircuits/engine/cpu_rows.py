@@ -130,7 +130,7 @@ def _rotate(
             *(line, vector_buffers, *kernels.tiles(2)),
         )
 
-    in_chunks(work, kernels.tokens, kernels.width)
+    in_chunks(work, kernels.tokens, kernels.width, kernels.multiplications)
 
 
 @kernel()

@@ -17,7 +17,8 @@ __all__ = ["Flat", "flat_rows", "in_chunks", "kernel", "lanes", "load_tile", "sc
 
 # What a tile may fill of the cache that a core has to itself.
 _TILE_BYTES = 2**20
-# Less is not worth waking a thread for.
+# Less is not worth waking a thread for: about half a millisecond, and so many tiles where their work is not known.
+_MULTIPLICATIONS_PER_THREAD = 2**23
 _TILES_PER_THREAD = 4
 
 Flat = NDArray[Any]
@@ -64,10 +65,17 @@ def flat_rows(x: Tensor) -> tuple[Flat, int, int]:
     return x.detach().as_strided((extent,), (1,)).numpy(), x.stride(0), x.stride(1)
 
 
-def in_chunks(work: Callable[[int, int], Any], tokens: int, width: int) -> list[Any]:
-    """The results of work(first, last) on chunks of range(tokens) made of whole tiles, one for each torch thread."""
+def in_chunks(
+    work: Callable[[int, int], Any], tokens: int, width: int, multiplications: int | None = None
+) -> list[Any]:
+    """The results of work(first, last) on chunks of range(tokens) made of whole tiles, one for each torch thread.
+
+    There are fewer chunks where threads would have too little to do, by the number of multiplications that all tokens
+    take together, or else by the number of tiles.
+    """
     tiles = -(-tokens // width)
-    chunks = max(1, min(torch.get_num_threads(), tiles // _TILES_PER_THREAD))
+    worth = tiles // _TILES_PER_THREAD if multiplications is None else multiplications // _MULTIPLICATIONS_PER_THREAD
+    chunks = max(1, min(torch.get_num_threads(), tiles, worth))
     bounds = [min(tokens, width * (tiles * chunk // chunks)) for chunk in range(chunks + 1)]
     if chunks == 1:
         return [work(0, tokens)]
