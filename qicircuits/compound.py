@@ -19,7 +19,7 @@ __all__ = ["apply_rotation", "check_compound", "compound_apply", "compound_matri
 # Up to this n every order is reached by recursion from below; the largest level is C(10, 5) = 252 wide.
 _RECURSE_THROUGH_MIDDLE = 10
 
-# From here on numpy shares a product out over threads of its own, which then wait in a loop and keep torch's from running.
+# From here on numpy shares a product out over threads of its own, which then wait in a loop and hold torch's up.
 _WIRES_OF_THREADED_PRODUCTS = 64
 
 
@@ -182,8 +182,8 @@ def compound_method(method: str, matrix: Tensor, vectors: Tensor, order: int) ->
     serves = k > 1 and rotates(matrix.device, n, order) and not matrix.is_complex()
     if (
         serves
-        and prefers_rotation(n, order, n_vectors, matrix.dtype, training)
         and not torch.compiler.is_compiling()
+        and prefers_rotation(n, order, n_vectors, matrix.dtype, training)
         and _is_rotation(matrix)
     ):
         return "rotation"
