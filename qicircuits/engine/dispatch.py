@@ -58,8 +58,9 @@ __all__ = [
 _FEW = 6
 _FEW_LONG_RANGE = 4
 
-# With more threads than one, modes serve so many times as many vectors the faster, forward: their products are shared
-# out at any size, and what few vectors take in a rotation is not worth a second thread.
+# The products of modes are shared out over threads at any size, a rotation of fewer vectors than these is not; and
+# with threads, at order 2, modes are the faster way forward for so many times as many vectors as on one.
+_SHARED_OUT = 33
 _MODES_BY_THREADS = 3
 
 # Above order 2, a single vector of so many wires is faster by the gates of A than by its modes, without gradients.
@@ -137,8 +138,8 @@ def prefers_rotation(n: int, order: int, vectors: int, dtype: torch.dtype, train
     if vectors == 1 and not training and order == 3 and n >= _WIRES_OF_ONE_BY_GATES:
         return True
     least = fewest_vectors("modes", "rotation", n, order, dtype, training)
-    if not training and torch.get_num_threads() > 1:
-        least *= _MODES_BY_THREADS
+    if order == 2 and torch.get_num_threads() > 1:
+        least = max(least if training else _MODES_BY_THREADS * least, _SHARED_OUT)
     return least <= vectors < fewest_vectors("rotation", "dense", n, order, dtype, training)
 
 
