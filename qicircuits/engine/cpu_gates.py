@@ -1,6 +1,5 @@
 """The circuit itself on the CPU: gate after gate over tiles of tokens, as an operator with a reversible backward."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..kept import keep_bytes
 from .cpu_lanes import LANE_BYTES, rotate, unrotate
 from .cpu_tiles import Flat, flat_rows, in_chunks, kernel, load_tile, scratch, store_tile, tile_width
 from .gradient import register_gradient
-from .plan import gate_table
+from .plan import gate_table, pair_count
 
 __all__ = ["sweep_tokens"]
 
@@ -42,7 +41,7 @@ def sweep_tokens(x: Tensor, angles: Tensor, wires: Tensor, n: int, order: int, f
         tile = scratch(x.shape[1] * width, source)
         _sweep(source, *steps, target, x.shape[1], x.shape[1], first, last, tile, width, *gates, cos, sin)
 
-    in_chunks(work, x.shape[0], width, 4 * x.shape[0] * len(cos) * math.comb(n - 2, order - 1))
+    in_chunks(work, x.shape[0], width, 4 * x.shape[0] * len(cos) * pair_count(n, order))
     return out
 
 
@@ -67,7 +66,7 @@ def _sweep_tokens_backward(
         )
         return overlaps
 
-    multiplications = 10 * out.shape[0] * len(cos) * math.comb(n - 2, order - 1)
+    multiplications = 10 * out.shape[0] * len(cos) * pair_count(n, order)
     overlaps = np.sum(in_chunks(work, out.shape[0], width, multiplications), axis=0)
     return grad_x, torch.from_numpy(overlaps).to(angles.dtype)
 

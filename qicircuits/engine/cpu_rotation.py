@@ -1,7 +1,6 @@
 """The rotation of a whole layer on the CPU: C_k(A_i) on every sector of every block, as one operator."""
 
 import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from .cpu_tangents import added_tangent, tangent_rows, tangent_sector
 from .cpu_tiles import Flat, flat_rows, in_chunks, lanes, scratch, tile_width
 from .cpu_windows import Windows, factor_windows, rotate_windows, window_rows
 from .gradient import kept_tensors, refuse_second_derivatives
+from .plan import pair_count
 
 __all__ = ["SectorKernels", "register_rotation_gradient", "rotate_sectors", "rotate_sectors_backward"]
 
@@ -200,7 +200,7 @@ class SectorKernels:
     def multiplications(self) -> int:
         """About how many a rotation of all tokens takes; a number that is only moved counts as one."""
         n = self.n
-        gates = sum(2 * n * (n - 1) * math.comb(n - 2, order - 1) for order, _, _ in self.sectors)
+        gates = sum(2 * n * (n - 1) * pair_count(n, order) for order, _, _ in self.sectors)
         return self.tokens * (self.features + len(self.turned) * gates)
 
     def padded(self, *, transposed: bool = False) -> Flat:

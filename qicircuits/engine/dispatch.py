@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..layouts import Layout, brickwork
 from .limits import fewest_vectors, fewest_vectors_by_compound
+from .plan import pair_count
 from .reference import sweep_phased_rows, sweep_rows
 from .shapes import common_shape
 from .weight_one import circuit_matrix, gate_lists, gate_wires
@@ -105,8 +106,8 @@ def _prefers_tokens(tokens: int, layout: Layout, order: int) -> bool:
     """Whether there are vectors enough for one in each lane, and room for a table of every pair of amplitudes."""
     n = layout.n
     pairs = n - 1 if layout.is_nearest_neighbour else min(layout.n_gates, n * (n - 1) // 2)
-    rows = pairs * math.comb(n - 2, order - 1) if 0 < order < n else 0
-    return tokens >= (_FEW if layout.is_nearest_neighbour else _FEW_LONG_RANGE) and rows <= _MOST_ROWS
+    few = _FEW if layout.is_nearest_neighbour else _FEW_LONG_RANGE
+    return tokens >= few and pairs * pair_count(n, order) <= _MOST_ROWS
 
 
 def weight_one_matrix(angles: Tensor, layout: Layout) -> Tensor:

@@ -1,6 +1,7 @@
 """Index tables of a sector: which amplitudes a two-wire gate mixes, and with which sign."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from ..kept import keep_bytes
 from ..subsets import subset_array, subspace_dim
 
-__all__ = ["GateTable", "gate_table", "occupation", "ranks"]
+__all__ = ["GateTable", "gate_table", "occupation", "pair_count", "ranks"]
 
 
 class GateTable(NamedTuple):
@@ -27,6 +28,11 @@ class GateTable(NamedTuple):
     a: NDArray[np.int64]
     b: NDArray[np.int64]
     parity: NDArray[np.int64]
+
+
+def pair_count(n: int, order: int) -> int:
+    """C(n-2, k-1), how many row pairs a gate rotates in the weight-k sector; none in those of one state."""
+    return math.comb(n - 2, order - 1) if 0 < order < n else 0
 
 
 @keep_bytes(2**27)
