@@ -7,6 +7,7 @@ from adapters.plan import plan_blocks
 from adapters.rotation import Rotation
 from adapters.rows import RowGroup, rotate_as_blocks, rotate_rows
 from qicircuits import random_orthogonal
+from qicircuits.engine import cpu_tiles
 
 FORMS = ({}, {"n_blocks": 2}, {"block_size": 11}, {"n_blocks": 2, "block_share": True})
 OWNERS = [2, 2, -1, 0, 2, 1, -1]
@@ -76,7 +77,8 @@ def test_a_batch_without_owners_is_returned():
     assert rotate_rows(rows._replace(owners=[]), x[:0]).shape == (0, 3, 25)
 
 
-def test_more_threads_change_nothing():
+def test_more_threads_change_nothing(monkeypatch):
+    monkeypatch.setattr(cpu_tiles, "_MULTIPLICATIONS_PER_THREAD", 1)  # threads share out even so little
     rows = group((1, 2), {"n_blocks": 2}, torch.float32)
     x = torch.randn(7, 200, 25)
     expected = rotate_rows(rows, x)

@@ -21,6 +21,7 @@ from qicircuits import (
     round_robin,
     swap_network,
 )
+from qicircuits.engine import cpu_tiles
 from qicircuits.engine.cpu_gates import sweep_tokens
 from qicircuits.engine.cpu_givens import brickwork_turns
 from qicircuits.engine.cpu_rotation import rotate_sectors
@@ -242,7 +243,9 @@ def both_operators():
 
 
 @pytest.fixture
-def _threads():
+def _threads(monkeypatch):
+    """Threads that share out even the little work of a test."""
+    monkeypatch.setattr(cpu_tiles, "_MULTIPLICATIONS_PER_THREAD", 1)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -256,6 +259,16 @@ def test_threads_change_nothing_but_the_order_of_sums():
         torch.set_num_threads(threads)
         for actual, expected in zip(both_operators(), alone, strict=True):
             assert_close(actual, expected)
+
+
+@pytest.mark.parametrize(("multiplications", "chunks"), [(0, 1), (2**24 - 1, 1), (2**24, 2), (2**30, 3)])
+def test_little_work_is_not_shared_out(multiplications, chunks):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert len(in_chunks(lambda first, last: (first, last), 100, 5, multiplications)) == chunks
+    finally:
+        torch.set_num_threads(before)
 
 
 def _chunks(queue=None):
