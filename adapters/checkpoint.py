@@ -1,5 +1,6 @@
 """What a saved adapter must hold, checked before anything is loaded."""
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -143,12 +144,14 @@ def _check_parameters(shape: tuple[int, ...], config: "QuICConfig", place: str) 
     n_factors = config.n_factors
     is_counted = block_size is None or block_share
     rows = n_factors * (1 if block_share else n_blocks or 1) if is_counted else None
-    columns = None if block_size is None else plan_blocks(block_size, orders).n_parameters
+    is_free = config.constraint == "free"
+    columns = None if block_size is None else _columns(block_size, orders, is_free)
     fits = len(shape) == 2 and rows in (None, shape[0]) and shape[0] % n_factors == 0
-    if not fits or (columns != shape[1] if columns is not None else _wires(shape[1]) <= max(orders)):
+    if not fits or (columns != shape[1] if columns is not None else _wires(shape[1], is_free) <= max(orders)):
+        numbers = "n²" if is_free else "n(n-1)/2"
         raise ValueError(
             f"parameters must have shape ({rows if is_counted else 'blocks'}, "
-            f"{f'n(n-1)/2 with n > {max(orders)}' if columns is None else columns}) for {orders=}, "
+            f"{f'{numbers} with n > {max(orders)}' if columns is None else columns}) for {orders=}, "
             f"{n_blocks=}, {block_size=}, {block_share=}, {n_factors=}, got {shape} for {place}"
         )
 
@@ -162,7 +165,14 @@ def _plain(name: str) -> str:
     return name.replace(".base_layer.", ".").replace(".original_module.", ".")
 
 
-def _wires(n_numbers: int) -> int:
-    """The n with n(n-1)/2 = n_numbers, or 0 if there is none."""
+def _columns(block_size: int, orders: tuple[int, ...], is_free: bool) -> int:
+    return dataclasses.replace(plan_blocks(block_size, orders), is_free=is_free).n_parameters
+
+
+def _wires(n_numbers: int, is_free: bool) -> int:
+    """The n with n(n-1)/2 = n_numbers, or n² of them where A is any matrix, or 0 if there is none."""
+    if is_free:
+        n = math.isqrt(n_numbers)
+        return n if n**2 == n_numbers else 0
     n = (1 + math.isqrt(1 + 8 * n_numbers)) // 2
     return n if n * (n - 1) // 2 == n_numbers else 0

@@ -217,6 +217,8 @@ def adapted_layers(model: nn.Module, adapter_name: str | None) -> list[tuple[str
         found += [(name, layer, adapter) for adapter in wanted if adapter in layer.quic_parameters]
     if not found:
         raise ValueError(f"adapter_name must be one of {known}, got {adapter_name!r}")
+    for name, layer, adapter in found:
+        _check_is_compound(name, layer, adapter)
     return found
 
 
@@ -229,6 +231,11 @@ def adapted_rotations(model: nn.Module, adapter_name: str | None) -> list[tuple[
     """
     layers = adapted_layers(model, adapter_name)
     return [found for name, layer, adapter in layers for found in _rotations_of(name, layer, adapter)]
+
+
+def _check_is_compound(name: str, layer: QuICLayer, adapter: str) -> None:
+    if not layer.quic_rotation[adapter].is_compound:
+        raise ValueError(f"{name}: a circuit needs an adapter without ablations, got {adapter!r}, which has some")
 
 
 def _rotations_of(name: str, layer: QuICLayer, adapter: str) -> list[tuple[str, Rotation, Tensor]]:
@@ -267,6 +274,7 @@ def _find_rotation(model: nn.Module, module: str, adapter_name: str | None) -> t
     if len(wanted) != 1 or wanted[0] not in known:
         active = f", and {wanted} are active" if adapter_name is None else ""
         raise ValueError(f"adapter_name must be one of {known} for {name}, got {adapter_name!r}{active}")
+    _check_is_compound(name, layer, wanted[0])
     rotations = {label: (rotation, own) for label, rotation, own in _rotations_of(name, layer, wanted[0])}
     label = name + second if module.endswith(second) else name
     if label not in rotations:

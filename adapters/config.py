@@ -10,6 +10,7 @@ from peft import PeftConfig, PeftType
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.other import get_pattern_key
 
+from .ablation_choices import AblationChoices
 from .adapter_file import find_adapter_file
 from .checkpoint import SavedAdapter, read_saved_adapter
 from .choices import Composition, ParameterMap, Sides, TrainedBiases
@@ -19,13 +20,13 @@ from .quantise import Bits, check_bits
 
 __all__ = ["CONFIG_VERSIONS", "QuICConfig"]
 
-CONFIG_VERSIONS = (1, 2, 3)
+CONFIG_VERSIONS = (1, 2, 3, 4)
 """The versions of the saved configuration that this release reads. It writes the oldest one that says it all, so that
 a release that knows only that one can load what it can serve, and refuses the rest."""
 
 
 @dataclass
-class QuICConfig(PeftConfig):
+class QuICConfig(AblationChoices, PeftConfig):
     """The configuration of a QuIC adapter, for ``peft.get_peft_model`` and ``model.add_adapter``.
 
     A target layer with weight W gets W' = R W (side "out") or W' = W R (side "in"), where
@@ -65,6 +66,8 @@ class QuICConfig(PeftConfig):
         modules_to_save: modules that are trained in full and saved with the adapter.
         packed_bits: width of the numbers in a packed file, which ``quic pack`` has written; leave it.
         config_version: the version of this configuration's meaning; leave it, it is found from the other values.
+        constraint, operation, start: for comparisons only, see
+            :class:`~adapters.ablation_choices.AblationChoices`.
 
     Raises:
         TypeError, ValueError: a value is not allowed; the message says the rule and the value.
@@ -178,6 +181,7 @@ class QuICConfig(PeftConfig):
         self.orders = check_orders(self.orders)
         check_block_choice(self.n_blocks, self.block_size)
         check_choices(self)
+        self.check_ablation(self.parameter_map)
         if self.composition == "additive" and self.side == "both":
             raise ValueError("composition='additive' needs side='out' or 'in', got side='both'")
         for name in ("block_share", "scaling", "init_weights"):
@@ -199,7 +203,7 @@ class QuICConfig(PeftConfig):
         defaults = {"n_factors": 1, "n_blocks_pattern": {}, "orders_pattern": {}, "scaling": False}
         is_newer = any(getattr(self, name) != value for name, value in defaults.items())
         needs_2 = is_newer or self.side == "both" or self.composition == "additive"
-        self.config_version = 3 if self.packed_bits else 2 if needs_2 else 1
+        self.config_version = 4 if self.is_ablation else 3 if self.packed_bits else 2 if needs_2 else 1
 
     def for_module(self, module: str) -> "QuICConfig":
         """The configuration of one module, with the values that the patterns give it.

@@ -85,6 +85,8 @@ def _trained_rotations(model: nn.Module) -> list[tuple[nn.Parameter, float]]:
                     continue
                 if parameters.any():
                     raise ValueError(f"a start needs R = I, got parameters that are not zero in {name}")
+                if not turn.rotation.is_compound:
+                    raise ValueError(f"a start along the gradient needs compounds of rotations, got others in {name}")
                 found.append((parameters, _SPEED[turn.rotation.parameter_map]))
     if not found:
         raise ValueError(f"a model with trained QuIC adapters is needed, got {type(model).__name__} without any")

@@ -1,5 +1,6 @@
 """HeldAdapters: what a layer holds of its adapters, made by their configurations and kept where the layer is."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -7,7 +8,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from .choices import ParameterMap, Side
+from .choices import MapName, Side
 from .config import QuICConfig
 from .maps import LayerRotations
 from .plan import BlockPlan, plan_blocks
@@ -106,7 +107,7 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
                 f"{type(base_layer).__name__}"
             )
         try:
-            return plan_blocks(
+            plan = plan_blocks(
                 features,
                 config.orders,
                 n_blocks=config.n_blocks,
@@ -119,6 +120,7 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
                 f"{error} (to leave a layer alone, name it in exclude_modules; to train a small head in full, in "
                 "modules_to_save, or give the task_type)"
             ) from error
+        return dataclasses.replace(plan, is_free=True) if config.constraint == "free" else plan
 
     def update_layer(self, adapter_name: str, config: QuICConfig) -> None:
         """Add an adapter to the layer; its parameters are zero, R = I, unless `config.init_weights` is False."""
@@ -129,7 +131,7 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
             holder: Literal["quic_parameters", "quic_in_parameters"] = (
                 "quic_in_parameters" if turns else "quic_parameters"
             )
-            rotation = Rotation(plan, config.parameter_map)
+            rotation = _rotation(plan, config)
             turns.append(Turn(side, rotation, config.composition == "additive", holder, LayerRotations()))
             getattr(self, holder)[adapter_name] = _start(plan.parameter_shape, config)
         if config.scaling:
@@ -164,7 +166,7 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
 
     def sharable_rotations(
         self, adapter_names: Sequence[str] | None
-    ) -> Iterator[tuple[LayerRotations, ParameterMap, Tensor]]:
+    ) -> Iterator[tuple[LayerRotations, MapName, Tensor]]:
         """What `share_rotations` can compute of the rotations that a forward will ask for.
 
         Args:
@@ -182,8 +184,11 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
                     yield turn.matrices, rotation.parameter_map, parameters
 
     def has_only_rotations(self, name: str) -> bool:
-        """Whether an adapter of the layer neither scales nor adds."""
-        return name not in self.quic_scales and not any(turn.is_added for turn in self.quic_turns[name])
+        """Whether an adapter of the layer neither scales nor adds, and is made of compounds of rotations."""
+        turns = self.quic_turns[name]
+        return name not in self.quic_scales and not any(
+            turn.is_added or not turn.rotation.is_compound for turn in turns
+        )
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         """Follow the base layer's device, and float64, but never its shorter types: R would lose orthogonality."""
@@ -206,6 +211,15 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
             for name, turns in self.quic_turns.items()
             for turn in turns
         )
+
+
+def _rotation(plan: BlockPlan, config: QuICConfig) -> Rotation:
+    if not config.is_ablation:
+        return Rotation(plan, config.parameter_map)
+    from .ablation import AblatedRotation  # only comparisons need it
+
+    by_start: MapName = "rbs from zero" if config.start == "zero" else config.parameter_map
+    return AblatedRotation(plan, "free" if config.constraint == "free" else by_start, config.operation)
 
 
 def _start(shape: tuple[int, ...], config: QuICConfig) -> nn.Parameter:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,16 +11,30 @@ from torch import Tensor
 
 from qicircuits.engine.dispatch import build_rotations, builds_rotations
 from qicircuits.engine.precision import full_precision
+from qicircuits.givens import orthogonal_from_angles
 from qicircuits.orthogonal import cayley, exponential, swap_network
 
-from .choices import ParameterMap
+from .choices import MapName
 
 __all__ = ["LayerRotations", "rotations", "share_rotations"]
 
-_MAPS = {"cayley": cayley, "exponential": exponential, "rbs": swap_network}
+
+def _free(numbers: Tensor) -> Tensor:
+    """A = I + M for any M; for comparisons."""
+    n = math.isqrt(numbers.shape[-1])
+    return torch.eye(n, dtype=numbers.dtype, device=numbers.device) + numbers.unflatten(-1, (n, n))
 
 
-def rotations(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+_MAPS: dict[MapName, Callable[[Tensor], Tensor]] = {
+    "cayley": cayley,
+    "exponential": exponential,
+    "rbs": swap_network,
+    "rbs from zero": orthogonal_from_angles,
+    "free": _free,
+}
+
+
+def rotations(parameter_map: MapName, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The rotations A of several parameters, in one call of the map.
 
     Unlike the maps themselves it saves no tensor for its backward, it only remembers some. So its graph can be passed
@@ -41,7 +55,7 @@ def rotations(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tupl
     return matrices
 
 
-def _apply_map(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _apply_map(parameter_map: MapName, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The map on all parameters at once: in one launch on a GPU, whatever their sizes."""
     sizes = [1 + math.isqrt(2 * numbers.shape[-1]) for numbers in parameters]  # n, from n(n-1)/2
     device = parameters[0].device
@@ -55,7 +69,7 @@ def _apply_map(parameter_map: ParameterMap, parameters: Sequence[Tensor]) -> tup
 
 class _Rotations(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, parameter_map: ParameterMap, *parameters: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, parameter_map: MapName, *parameters: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.parameter_map = parameter_map
         ctx.parameters = [numbers.clone() for numbers in parameters]  # as they are now, whatever becomes of them
@@ -85,9 +99,9 @@ class LayerRotations:
 
     def __init__(self) -> None:
         self._given: tuple[Tensor, Tensor] | None = None
-        self._kept: tuple[ParameterMap, Tensor, Tensor] | None = None
+        self._kept: tuple[MapName, Tensor, Tensor] | None = None
 
-    def __call__(self, parameter_map: ParameterMap, parameters: Tensor) -> Tensor:
+    def __call__(self, parameter_map: MapName, parameters: Tensor) -> Tensor:
         """A, shape (N, n, n), in at least float32.
 
         Args:
@@ -125,7 +139,7 @@ class LayerRotations:
 
 
 @contextmanager
-def share_rotations(wanted: Sequence[tuple[LayerRotations, ParameterMap, Tensor]]) -> Iterator[None]:
+def share_rotations(wanted: Sequence[tuple[LayerRotations, MapName, Tensor]]) -> Iterator[None]:
     """Compute the rotations of many layers at once, for the length of a context.
 
     Args:
@@ -147,7 +161,7 @@ def share_rotations(wanted: Sequence[tuple[LayerRotations, ParameterMap, Tensor]
             layer.take()
 
 
-def _rotation(parameter_map: ParameterMap, parameters: Tensor) -> Tensor:
+def _rotation(parameter_map: MapName, parameters: Tensor) -> Tensor:
     return rotations(parameter_map, [parameters.to(torch.promote_types(parameters.dtype, torch.float32))])[0]
 
 

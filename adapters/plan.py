@@ -31,6 +31,7 @@ class BlockPlan:
         sectors: for each order k the features of a block that C_k(A) acts on, as (k, start, stop).
         block_share: whether all blocks of a factor have the same A.
         n_factors: F, the number of factors.
+        is_free: whether A is any matrix, of n² numbers, as comparisons have it.
 
     Made by :func:`plan_blocks`, which checks that everything fits.
     """
@@ -43,6 +44,7 @@ class BlockPlan:
     sectors: tuple[tuple[int, int, int], ...]
     block_share: bool
     n_factors: int = 1
+    is_free: bool = False
 
     @property
     def pad(self) -> int:
@@ -57,7 +59,8 @@ class BlockPlan:
     @property
     def parameter_shape(self) -> tuple[int, int]:
         """(F times the number of different blocks, n(n-1)/2): the factors' rows one after the other."""
-        return (self.n_factors * (1 if self.block_share else self.n_blocks), self.n * (self.n - 1) // 2)
+        numbers = self.n**2 if self.is_free else self.n * (self.n - 1) // 2
+        return (self.n_factors * (1 if self.block_share else self.n_blocks), numbers)
 
     @property
     def n_parameters(self) -> int:

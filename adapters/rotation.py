@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from qicircuits.compound import compound_apply
 from qicircuits.engine.dispatch import rotate_blocks, rotates_blocks
 from qicircuits.engine.precision import full_precision
 
-from .choices import ParameterMap
+from .choices import MapName, ParameterMap
 from .maps import rotations
 from .plan import BlockPlan
 
@@ -46,7 +46,12 @@ class Rotation:
     """
 
     plan: BlockPlan
-    parameter_map: ParameterMap
+    parameter_map: MapName
+
+    @property
+    def is_compound(self) -> bool:
+        """Whether R is made of compounds of rotations, by a map that users choose."""
+        return self.parameter_map in get_args(ParameterMap)
 
     def matrices(self, parameters: Tensor) -> Tensor:
         """The rotations A_i.
@@ -75,6 +80,10 @@ class Rotation:
         dtype = torch.promote_types(torch.promote_types(parameters.dtype, x.dtype), torch.float32)
         matrices = self.matrices(parameters.to(dtype))
         return self.rotate(matrices, x.to(dtype), transpose=transpose)
+
+    def undo(self, parameters: Tensor, x: Tensor, *, transpose: bool = False) -> Tensor:
+        """R^-1 x, or R^-T x, as :meth:`apply`."""
+        return self.apply(parameters, x, transpose=not transpose)
 
     def factors(self, parameters: Tensor) -> Iterator[tuple["Rotation", Tensor]]:
         """The factors without the shuffles between them, each with its parameters; the first is applied first."""

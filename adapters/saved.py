@@ -62,6 +62,8 @@ def rotations_of(config: QuICConfig, tensors: Mapping[str, Tensor]) -> Iterator[
         config: what the folder's configuration says.
         tensors: of the adapter file, unpacked.
     """
+    if config.is_ablation:
+        raise ValueError(f"circuits and packed files need an adapter without ablations, got {config.ablation_text()}")
     for name, parameters in tensors.items():
         module, _, holder = name.removeprefix("base_model.model.").rpartition(".")
         if holder not in ROTATION_HOLDERS:  # scales, biases and modules that are trained in full

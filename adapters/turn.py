@@ -91,13 +91,14 @@ class Turn:
 
     def _turn_rows(self, parameters: Tensor, scales: Tensor | None, rows: Tensor, *, inverse: bool) -> Tensor:
         """The columns of W become diag(s) R w; its rows become R^T diag(s) w, for y = W diag(s) R x."""
-        is_transposed = (self.side == "in") != inverse
+        rotate = self.rotation.undo if inverse else self.rotation.apply
+        is_in = self.side == "in"
         if scales is None:
-            return self.rotation.apply(parameters, rows, transpose=is_transposed)
+            return rotate(parameters, rows, transpose=is_in)
         s = torch.exp(-scales if inverse else scales)
-        if is_transposed:
-            return self.rotation.apply(parameters, rows * s, transpose=True)
-        return s * self.rotation.apply(parameters, rows)
+        if is_in != inverse:
+            return rotate(parameters, rows * s, transpose=is_in)
+        return s * rotate(parameters, rows, transpose=is_in)
 
     @staticmethod
     def _widened(x: Tensor, matrices: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ class VectorPlan:
                 continue
             if not layer.has_only_rotations(adapter_name):
                 raise ValueError(
-                    f"many adapters beside one model must be rotations alone, got one with scaling or the additive "
-                    f"composition: {adapter_name!r} in {name}"
+                    "many adapters beside one model must be rotations alone, got one with scaling, the additive "
+                    f"composition or an ablation: {adapter_name!r} in {name}"
                 )
             self.layers[name] = layer
             for turn in layer.quic_turns[adapter_name]:

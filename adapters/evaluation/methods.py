@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import PeftConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..choices import ParameterMap
-from ..config import QuICConfig
 from .batches import Batch
 from .classifier import SentenceClassifier
 from .progress import StepProgress
+from .rivals.peers import peer_config
 from .training import accuracy, fit
 from .trial import Trial
 
@@ -67,20 +67,15 @@ class _Embedded:
     labels: Tensor
 
 
-def quic_config(parameter_map: ParameterMap = "cayley") -> QuICConfig:
+def quic_config(parameter_map: ParameterMap = "cayley") -> PeftConfig:
     """Orders (1, 2) on query and value, one block."""
-    return QuICConfig(
-        target_modules=_TARGETS,
-        orders=(1, 2),
-        n_blocks=1,
-        parameter_map=parameter_map,
-        modules_to_save=["head"],
-    )
+    values = {"orders": (1, 2), "n_blocks": 1, "parameter_map": parameter_map}
+    return peer_config("quic", values, _TARGETS, modules_to_save=["head"])
 
 
-def lora_config() -> LoraConfig:
+def lora_config() -> PeftConfig:
     """Rank 8 on query and value, with PEFT's usual scaling of 2."""
-    return LoraConfig(target_modules=_TARGETS, r=8, lora_alpha=16, modules_to_save=["head"])
+    return peer_config("lora", {"r": 8}, _TARGETS, modules_to_save=["head"])
 
 
 def train_head(trial: Trial, rate: float, folder: Path, progress: StepProgress) -> Outcome:

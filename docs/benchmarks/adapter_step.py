@@ -27,25 +27,13 @@ from typing import Annotated, Any
 import measure
 import torch
 import typer
-from peft import (
-    BOFTConfig,
-    C3AConfig,
-    FourierFTConfig,
-    HRAConfig,
-    LoraConfig,
-    OFTConfig,
-    PeftConfig,
-    PeftModel,
-    PsoftConfig,
-    RandLoraConfig,
-    RoadConfig,
-    VeraConfig,
-    get_peft_model,
-)
+from peft import PeftConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel
 
 from adapters import QuICConfig
+from adapters.evaluation.rivals.peers import peer_config
+from adapters.evaluation.rivals.size import parse_size
 
 PAGE = Path(__file__).with_suffix(".md")
 RESULTS = measure.PAGES / "results" / "adapter_step.json"
@@ -56,17 +44,23 @@ TITLES = {"bert": "BERT-wide encoder, 8 x 128 tokens", "llama": "Llama-wide bloc
 
 BLOCKS = (1, 4, 16)
 ORDERS = ((1, 2), (1, 2, 3))
+
+
+def _peer(method: str, size: str) -> Callable[[], PeftConfig]:
+    return lambda: peer_config(method, parse_size(size), "all-linear")
+
+
 PEERS: dict[str, Callable[[], PeftConfig]] = {
-    LORA: lambda: LoraConfig(r=8, target_modules="all-linear"),
-    "OFT": lambda: OFTConfig(target_modules="all-linear"),
-    "BOFT": lambda: BOFTConfig(target_modules="all-linear"),
-    "HRA": lambda: HRAConfig(target_modules="all-linear"),
-    "RoAd": lambda: RoadConfig(target_modules="all-linear"),
-    "PSOFT": lambda: PsoftConfig(target_modules="all-linear"),
-    "VeRA": lambda: VeraConfig(target_modules="all-linear"),
-    "FourierFT": lambda: FourierFTConfig(target_modules="all-linear"),
-    "RandLoRA": lambda: RandLoraConfig(target_modules="all-linear"),
-    "C3A": lambda: C3AConfig(target_modules="all-linear"),
+    LORA: _peer("lora", "r=8"),
+    "OFT": _peer("oft", "oft_block_size=32,use_cayley_neumann=True"),
+    "BOFT": _peer("boft", "boft_block_size=4"),
+    "HRA": _peer("hra", "r=8"),
+    "RoAd": _peer("road", "variant=road_1"),
+    "PSOFT": _peer("psoft", "r=32"),
+    "VeRA": _peer("vera", "r=256,save_projection=True"),
+    "FourierFT": _peer("fourierft", "n_frequency=1000"),
+    "RandLoRA": _peer("randlora", "r=32,save_projection=True"),
+    "C3A": _peer("c3a", "block_size=256"),
 }
 OURS: dict[str, Callable[[], PeftConfig]] = {
     f"QuIC {kind} N={n_blocks} {orders}": lambda kind=kind, n_blocks=n_blocks, orders=orders: QuICConfig(

@@ -58,9 +58,9 @@ WEIGHTS = "adapter_model.safetensors"
         (TypeError, "layers_pattern must be a name or a list of names, got 3", {"layers_pattern": 3}),
         (ValueError, "layers_to_transform needs", {"target_modules": "q|v", "layers_to_transform": [0]}),
         (ValueError, "layers_pattern needs", {"target_modules": ["q"], "layers_pattern": "h"}),
-        (ValueError, "reads config_version=1 or 2 or 3, got 4", {"config_version": 4}),
-        (ValueError, "reads config_version=1 or 2 or 3, got True", {"config_version": True}),
-        (ValueError, r"reads config_version=1 or 2 or 3, got 1\.0", {"config_version": 1.0}),
+        (ValueError, "reads config_version=1 or 2 or 3 or 4, got 5", {"config_version": 5}),
+        (ValueError, "reads config_version=1 or 2 or 3 or 4, got True", {"config_version": True}),
+        (ValueError, r"reads config_version=1 or 2 or 3 or 4, got 1\.0", {"config_version": 1.0}),
         (TypeError, r"n_blocks_pattern must be a dictionary .*got \['q'\]", {"n_blocks_pattern": ["q"]}),
         (TypeError, "orders_pattern must be a dictionary .*got {1: ", {"orders_pattern": {1: (1,)}}),
         (ValueError, "orders_pattern must have .*got an empty one", {"orders_pattern": {"": (1,)}}),
@@ -193,8 +193,8 @@ def test_what_lies_beside_it_is_not_part_of_a_configuration(tmp_path):
 def test_another_version_is_refused_before_its_unknown_fields(tmp_path):
     QuICConfig().save_pretrained(str(tmp_path))
     path = tmp_path / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "config_version": 4, "twist": 3}))
-    with pytest.raises(ValueError, match="reads config_version=1 or 2 or 3, got 4: load the adapter with the"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "config_version": 5, "twist": 3}))
+    with pytest.raises(ValueError, match="reads config_version=1 or 2 or 3 or 4, got 5: load the adapter with the"):
         QuICConfig.from_pretrained(str(tmp_path))
 
 
@@ -204,7 +204,7 @@ def test_a_saved_configuration_without_version_is_refused(tmp_path):
     values = json.loads(path.read_text())
     del values["config_version"]
     path.write_text(json.dumps(values))
-    with pytest.raises(ValueError, match="reads config_version=1 or 2 or 3, got no version"):
+    with pytest.raises(ValueError, match="reads config_version=1 or 2 or 3 or 4, got no version"):
         QuICConfig.from_pretrained(str(tmp_path))
 
 

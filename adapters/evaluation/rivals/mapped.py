@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qicircuits.engine.precision import full_precision
+
 from .method import Attach
 from .parts import freeze_all_but_head, seeded, target_layers
 
@@ -32,12 +34,13 @@ class MappedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The mapped layer's outputs; those of the base layer to the last bit where both maps return their input."""
-        y: Tensor = self.base_layer(x if self.in_map is None else self.in_map(x))
-        if self.out_map is None:
-            return y
-        bias = self.base_layer.bias
-        v = y if bias is None else y - bias
-        return y + (self.out_map(v) - v)
+        if self.in_map is not None:
+            x = (x + _change(self.in_map, x)).to(x.dtype)
+        y: Tensor = self.base_layer(x)
+        if self.out_map is not None:
+            bias = self.base_layer.bias
+            y = (y + _change(self.out_map, y if bias is None else y - bias)).to(y.dtype)
+        return y
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
@@ -51,6 +54,14 @@ class MappedLinear(nn.Module):
             mapped = mapped @ self.in_map(unit).mT  # its rows are N e_i
         weight.copy_(mapped)
         return self.base_layer
+
+
+def _change(own: nn.Module, x: Tensor) -> Tensor:
+    """M x - x, in at least float32 whatever the autocast: shorter types lose what is special about these maps."""
+    with full_precision(x.device):
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        change: Tensor = own(wide) - wide
+    return change
 
 
 def attach_maps(make: MakeMaps) -> Attach:
