@@ -10,7 +10,7 @@ from torch import Tensor
 from qicircuits.givens import angles_from_orthogonal, orthogonal_from_angles
 from qicircuits.orthogonal import skew
 
-from .choices import ParameterMap
+from .choices import MapName
 from .maps import rotations
 
 __all__ = [
@@ -59,7 +59,7 @@ def _logarithm(a: np.ndarray) -> np.ndarray:
     return z @ (generator - generator.T) @ z.T
 
 
-def logarithms_of_parameters(parameter_map: ParameterMap, parameters: Tensor) -> Tensor:
+def logarithms_of_parameters(parameter_map: MapName, parameters: Tensor) -> Tensor:
     """The logarithm of the rotation that a map gives.
 
     "exponential": S itself, the skew matrix of the numbers, whatever its angles. "cayley" and "rbs": the principal
@@ -78,7 +78,7 @@ def logarithms_of_parameters(parameter_map: ParameterMap, parameters: Tensor) ->
     return logarithm(rotations(parameter_map, [numbers])[0])
 
 
-def parameters_of_logarithms(parameter_map: ParameterMap, logarithms: Tensor, dtype: torch.dtype) -> Tensor:
+def parameters_of_logarithms(parameter_map: MapName, logarithms: Tensor, dtype: torch.dtype) -> Tensor:
     """The numbers by which a map gives exp(L).
 
     Args:
@@ -97,7 +97,7 @@ def parameters_of_logarithms(parameter_map: ParameterMap, logarithms: Tensor, dt
     return parameters_of_rotations(parameter_map, torch.linalg.matrix_exp(logarithms), dtype)
 
 
-def parameters_of_rotations(parameter_map: ParameterMap, matrices: Tensor, dtype: torch.dtype) -> Tensor:
+def parameters_of_rotations(parameter_map: MapName, matrices: Tensor, dtype: torch.dtype) -> Tensor:
     """The numbers by which a map gives A: "cayley" S = (I - A)(I + A)^-1, "exponential" the principal logarithm.
 
     For "rbs", A = P^T B(pi/2 + theta): theta are the Givens angles of the brickwork that is P A, less pi/2.

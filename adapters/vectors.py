@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .choices import ParameterMap
+from .choices import MapName
 from .layer import QuICLayer
 from .maps import rotations
 from .turn import Turn
@@ -30,7 +30,7 @@ class _Place:
 class _Group:
     """Rotations whose A have the same n and the same map, side by side, so that one call finds all of them."""
 
-    parameter_map: ParameterMap
+    parameter_map: MapName
     columns: int
     places: tuple[_Place, ...]
 
@@ -57,7 +57,7 @@ class VectorPlan:
     def __init__(self, model: nn.Module, adapter_name: str) -> None:
         self._adapter_name = adapter_name
         self.layers: dict[str, QuICLayer] = {}
-        kinds: dict[tuple[ParameterMap, int], list[tuple[str, QuICLayer, Turn]]] = defaultdict(list)
+        kinds: dict[tuple[MapName, int], list[tuple[str, QuICLayer, Turn]]] = defaultdict(list)
         for name, layer in model.named_modules():
             if not isinstance(layer, QuICLayer) or adapter_name not in layer.quic_turns:
                 continue
@@ -142,7 +142,7 @@ def tensor_name(name: str) -> str:
     return name.removeprefix("base_model.model.")
 
 
-def _group(parameter_map: ParameterMap, columns: int, members: list[tuple[str, QuICLayer, Turn]]) -> _Group:
+def _group(parameter_map: MapName, columns: int, members: list[tuple[str, QuICLayer, Turn]]) -> _Group:
     sizes = [turn.rotation.plan.parameter_shape[0] for *_, turn in members]
     rows = [slice(stop - size, stop) for size, stop in zip(sizes, itertools.accumulate(sizes), strict=True)]
     places = (_Place(*member, own) for member, own in zip(members, rows, strict=True))

@@ -32,7 +32,7 @@ HEAD = 2 * 384 + 2
 
 # One size of each; the whole list of each is counted below, on layers without weights.
 SIZES = {
-    "boft": "boft_block_size=8,boft_n_butterfly_factor=2",
+    "boft": "boft_block_size=8",
     "psoft": "r=16",
     "fourierft": "n_frequency=100",
     "c3a": "block_size=96",
@@ -310,6 +310,7 @@ def test_the_reflections_of_ether_are_their_own_inverses_and_bounded_in_the_rela
         (r"the values must be of .*, got \['r'\]", "control_subspace", "r=8", TARGETS),
         ("the method 'head' has no size and no options", "head", "r=8", TARGETS),
         ("a size must be like", "lora", "r=", TARGETS),
+        ("butterfly factor needs a GPU", "boft", "boft_block_size=8,boft_n_butterfly_factor=2", TARGETS),
         ("too small for orders", "paper", "orders=3,n_blocks=200", TARGETS),
     ],
 )

@@ -1,7 +1,7 @@
 """The parts of a model that is fine-tuned: head, target layers, trained parameters."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from peft import PeftModel
@@ -15,6 +15,7 @@ __all__ = [
     "head_parameters",
     "saved_bytes",
     "saved_tensors",
+    "seeded",
     "target_layers",
     "trainable_numbers",
 ]
@@ -91,22 +92,12 @@ def target_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Line
     return found
 
 
-def seeded(seed: int) -> AbstractContextManager[None]:
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
     """Draws inside depend on the seed alone; those outside are as if there had been none."""
-    return _Seeded(seed)
-
-
-class _Seeded:
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._fork = torch.random.fork_rng(devices=[])
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: object) -> None:
-        self._fork.__exit__(*error)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def _is_trained(name: str, parameter: nn.Parameter, *, head: bool) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from peft import (
     BOFTConfig,
     C3AConfig,
@@ -144,12 +145,14 @@ def peer_config(
         modules_to_save: modules that are trained in full beside it.
 
     Raises:
-        ValueError: a value is no field of the configuration.
+        ValueError: a value is no field of the configuration, or PEFT would leave it out.
     """
     peer = PEERS[method]
     fields = {**peer.fixed, **_derived(peer, values, seed), **values}
     if method == "ia3":
         fields["feedforward_modules"] = targets if fields.pop("side", "out") == "in" else []
+    if method == "boft" and values.get("boft_n_butterfly_factor", 1) > 1 and not torch.cuda.is_available():
+        raise ValueError("more than one butterfly factor needs a GPU: without one PEFT takes one factor in silence")
     if unknown := sorted(fields.keys() - peer.config.__dataclass_fields__.keys()):
         raise ValueError(f"{method!r} has the fields of {peer.config.__name__}, got {unknown}")
     names = targets if isinstance(targets, str) else list(targets)
@@ -175,4 +178,4 @@ def attach_peer(method: str) -> Attach:
 def _attach(method: str, model: nn.Module, values: Mapping[str, Any], targets: Sequence[str], seed: int) -> nn.Module:
     config = peer_config(method, values, targets, seed, ["head"] if has_head(model) else None)
     with seeded(seed), warnings.catch_warnings(action="ignore"):  # PEFT's, on block sizes that it corrects
-        return get_peft_model(model, config)  # type: ignore[arg-type]
+        return get_peft_model(model, config)

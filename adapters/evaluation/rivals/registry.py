@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peft import PeftModel
 from torch import nn
 
 from ...names import nearest_names
@@ -50,7 +51,7 @@ _ALL = (
     _peer("oft", [f"oft_block_size={b}" for b in _BLOCK_SIZES], _HIGH, "W R, R in ⊕ SO(b)"),
     _peer(
         "boft",
-        [f"boft_block_size={b},boft_n_butterfly_factor={m}" for b, m in ((4, 1), (4, 2), (8, 2), (16, 2), (32, 2))],
+        [f"boft_block_size={b}" for b in (2, 4, 8, 16, 32, 64)],  # one factor: see peers.py
         _HIGH,
         "diag(s) W R_m ... R_1, each R in ⊕ SO(b) after a shuffle",
     ),
@@ -182,7 +183,7 @@ def merged(model: nn.Module) -> nn.Module:
     Args:
         model: what :func:`attach` returned.
     """
-    if hasattr(model, "merge_and_unload"):
-        plain: nn.Module = model.merge_and_unload()
-        return plain
-    return merge_maps(model)
+    if not isinstance(model, PeftModel):
+        return merge_maps(model)
+    plain: nn.Module = model.merge_and_unload()
+    return plain
