@@ -20,7 +20,7 @@ demo: $(VENV)/.runtime assets ## fine-tune a real transformer with a QuIC adapte
 # One thread a process: the two processes of pytest-xdist would otherwise fight for the cores.
 test: export OMP_NUM_THREADS := 1
 test: export NUMBA_NUM_THREADS := 1
-test: $(VENV)/.development assets ## run every test and doctest, with line coverage
+test: $(VENV)/.development $(DATA)/.laboratory ## run every test and doctest, with line coverage
 	@echo "==> Running the tests"
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=90 $(ARGS)
 
@@ -33,7 +33,7 @@ types: $(VENV)/.development ## check types with mypy
 	@echo "==> Checking types"
 	@$(BIN)/mypy
 
-docs-examples: $(VENV)/.development assets ## run the examples of the docstrings and the pages
+docs-examples: $(VENV)/.development $(DATA)/.laboratory ## run the examples of the docstrings and the pages
 	@echo "==> Running the examples of the documentation"
 	@$(BIN)/python -m pytest -q qicircuits adapters tests/test_documentation.py
 
@@ -46,6 +46,11 @@ clean: ## remove the environment, caches and runs; the fetched assets stay
 $(DATA)/.assets: adapters/evaluation/assets.py | $(VENV)/.runtime
 	@echo "==> Fetching the pretrained encoder and the sentences (86 MB, once)"
 	@$(BIN)/quic assets
+	@touch $@
+
+$(DATA)/.laboratory: adapters/evaluation/packages.py | $(VENV)/.runtime
+	@echo "==> Fetching the models and data of the laboratory (430 MB, once)"
+	@$(BIN)/quic assets --suite all
 	@touch $@
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -21,9 +21,10 @@ from .cli_pack import pack, unpack
 from .cli_plan import plan
 from .compile import compile_saved
 from .config import QuICConfig
-from .evaluation.assets import SENTENCES, AssetError, cache_folder, encoder_folder, fetch
+from .evaluation.assets import AssetError, cache_folder, fetch
 from .evaluation.checks import CheckError
 from .evaluation.demo import STEPS, TEST_SENTENCES, DemoSettings, run_demo
+from .evaluation.packages import SUITES
 from .evaluation.progress import StepProgress
 from .evaluation.report import print_report
 from .resources import configured_blocks, saved_blocks
@@ -44,12 +45,17 @@ def _quic() -> None:
     """Keep `demo` a subcommand, as there will be others."""
 
 
-@app.command(epilog="Example: QICIRCUITS_DATA=shared-cache quic assets")
-def assets() -> None:
-    """Fetch the pretrained encoder and the rated sentences into the cache."""
+@app.command(epilog="Example: QICIRCUITS_DATA=shared-cache quic assets --suite text")
+def assets(
+    suite: Annotated[
+        Literal["demo", "text", "image", "language", "all"], typer.Option(help="What the assets are for.")
+    ] = "demo",
+) -> None:
+    """Fetch pretrained models and data into the cache: those of the demo, or of a suite of the laboratory."""
+    chosen = dict.fromkeys(asset for name in SUITES if suite in (name, "all") for asset in SUITES[name])
     try:
-        encoder_folder()
-        fetch(SENTENCES)
+        for asset in chosen:
+            fetch(asset)
     except AssetError as error:
         raise _failure(error) from error
     typer.echo(f"The offline assets are in {cache_folder()}")

