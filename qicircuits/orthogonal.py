@@ -129,7 +129,7 @@ def random_orthogonal(
         dtype: float32 or float64.
 
     Returns:
-        A with A^T A = I and det A = +1, shape (*batch_shape, n, n), on the CPU.
+        A with A^T A = I and det A = +1, shape ``(*batch_shape, n, n)``, on the CPU.
 
     Raises:
         ValueError: n is not positive.

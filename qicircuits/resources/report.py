@@ -145,7 +145,7 @@ class Report:
 
     def __str__(self) -> str:
         text = io.StringIO()
-        Console(file=text, width=100).print(self)
+        Console(file=text, width=100, force_jupyter=False).print(self)  # a notebook would be shown it instead
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

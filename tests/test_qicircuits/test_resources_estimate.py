@@ -165,6 +165,13 @@ def test_a_report_is_json_and_a_table_with_every_assumption():
     assert "CNOT" in console.export_text()
 
 
+def test_a_report_is_text_in_a_notebook_too(monkeypatch):
+    report = estimate(brickwork(4), orders=(1,))
+    text = str(report)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(report) == text != ""
+
+
 def test_infinite_times_are_null_in_json():
     report = estimate(brickwork(4), orders=(1,))
     endless = replace(report, circuits=(replace(report.circuits[0], quantum_seconds=math.inf),))
