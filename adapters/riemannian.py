@@ -206,8 +206,7 @@ def _together(parameters: list[Tensor]) -> Iterator[list[Tensor]]:
     """Parameters of one n, dtype and device, as many as their matrices leave memory for."""
     kinds = defaultdict(list)
     for parameter in parameters:
-        if len(_local(parameter)):
-            kinds[parameter.shape[1], parameter.dtype, parameter.device].append(parameter)
+        kinds[parameter.shape[1], parameter.dtype, parameter.device].append(parameter)
     for (columns, *_), members in kinds.items():
         most = max(1, _ENTRIES // (columns**2 * max(len(parameter) for parameter in members)))
         yield from (members[start : start + most] for start in range(0, len(members), most))

@@ -122,3 +122,16 @@ def test_a_sharded_run_that_is_killed_goes_on_and_its_shards_load_unsharded(
     assert all(tensor.equal(adapter[name]) for name, tensor in loaded.items())
     model = AutoModelForSequenceClassification.from_pretrained(inputs / "bert", num_labels=2)
     PeftModel.from_pretrained(model, str(tmp_path / "two" / "adapter"))
+
+
+def test_whole_rotations_are_stepped_where_their_rows_are_sharded(inputs, configure, environment, monkeypatch, tmp_path):
+    training = {"max_steps": 6, "optimizer": "riemannian", "checkpoint_every": 3}
+    in_one_process(configure("one", "bert", **training), inputs, monkeypatch)
+    config = configure("two", "bert", **training, fsdp=True)
+    in_two_processes(["torch.distributed.run", *TWO], config, environment)
+    same_result(tmp_path / "one", tmp_path / "two")
+    (tmp_path / "two" / "metrics.json").unlink()
+    shutil.rmtree(tmp_path / "two" / "adapter")
+    shutil.rmtree(tmp_path / "two" / "checkpoints" / "checkpoint-6")
+    in_two_processes(["torch.distributed.run", *TWO], config, environment, "--resume")
+    same_result(tmp_path / "one", tmp_path / "two")
