@@ -130,9 +130,9 @@ def _page(profile: Profile, results: Results) -> Page:
 
 _FIGURE = (
     "![Mean score against the trained numbers of every method](a_budget.svg)\n\n"
-    "Each curve is a method at its sizes, named at its largest; bars are 95 % intervals from the seeds. The grey band "
-    "is the Pareto frontier, the broken line the head alone on the frozen model. All methods adapt query and value, "
-    'but for "all linear layers" and "full".'
+    "Each curve is a method at its sizes, named at its largest; bars are 95 % intervals from the seeds. The grey "
+    "band is the Pareto frontier, the broken line the head alone on the frozen model. All methods adapt query and "
+    'value, but for "all linear layers" and "full".'
 )
 _COST = (
     "![Mean score against bytes, time of a step and peak memory](a_cost.svg)\n\n"
