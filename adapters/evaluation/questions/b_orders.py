@@ -85,20 +85,19 @@ def _row(one: Reached, reference: Reached) -> Row:
 
 
 def _verdict(found: Sequence[Reached], higher: Sequence[Entry], controls: Sequence[Entry]) -> str:
-    """Which orders beat K = 1; and whether the best of them, by tuning, beats every control."""
+    """Whether the best higher order, by tuning, beats K = 1 and every other control."""
     first = found[0]
     tried = [one for one in found if one.entry in higher]
-    judged = {one.entry.name.split(":")[0]: difference(one, first) for one in tried}
-    words = "; ".join(f"{name} {words_of(apart)}, {judge(apart)}" for name, apart in judged.items())
-    sentence = f"At about {first.numbers():,} numbers, against K = 1: {words}."
     if not tried:
-        return sentence
+        return "No higher order is measured yet."
     best = max(tried, key=Reached.tuning)
-    against = [(one.entry.name, difference(best, one)) for one in found if one.entry in controls]
-    if against:
-        listed = "; ".join(f"{name} {words_of(apart)}, {judge(apart)}" for name, apart in against)
-        sentence += f" The higher order with the best tuning score, {best.entry.name}, against controls: {listed}."
-    wins = [judge(judged[best.entry.name.split(":")[0]]), *(judge(apart) for _, apart in against)]
+    against = [(one.entry.name, difference(best, one)) for one in found if one.entry in (first.entry, *controls)]
+    listed = "; ".join(f"{name} {words_of(apart)}, {judge(apart)}" for name, apart in against)
+    sentence = (
+        f"At about {first.numbers():,} numbers, the higher order with the best tuning score, {best.entry.name}, "
+        f"against controls of its dimension: {listed}."
+    )
+    wins = [judge(apart) for _, apart in against]
     if all(win == "better" for win in wins):
         return f"{sentence} So higher orders are worth it here."
     if "worse" in wins:

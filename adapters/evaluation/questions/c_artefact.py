@@ -13,16 +13,18 @@ from ..contenders import Contender
 from ..pages import Page
 from ..profiles import Profile
 from ..results import Results
+from ..rivals import parse_size
 from ..rivals.paper import DeterminantMap
 from .entries import Entry, Reached, contenders_of, difference, judge, reached, words_of
 from .figures import Bar, Line, Row, draw_comparison, draw_lines
-from .line_up import HEAD, QUIC, ours, text_tasks
+from .line_up import HEAD, ours, text_tasks
 from .question import Question
 from .tables import comparison_table, markdown_table, missing_note
 
 __all__ = ["ARTEFACT", "gradients_at_start"]
 
 _ORDERS: tuple[tuple[int, ...], ...] = ((2,), (3,), (2, 3), (1, 2))
+_BLOCKS = "n_blocks=16"  # with one block a step of the determinants takes minutes
 _PAPER_RATE = (5e-3,)  # nothing depends on it where the gradient is zero
 
 
@@ -30,15 +32,17 @@ def _name(orders: Sequence[int]) -> str:
     return f"({', '.join(map(str, orders))})"
 
 
+def _size(orders: Sequence[int]) -> str:
+    return f"orders={'+'.join(map(str, orders))},{_BLOCKS}"
+
+
 def _right(orders: tuple[int, ...]) -> Entry:
-    size = f"orders={'+'.join(map(str, orders))}"
-    return QUIC if size == QUIC.size else ours(f"QuIC {_name(orders)}", size)
+    return ours(f"QuIC {_name(orders)}", _size(orders))
 
 
 def _paper(orders: tuple[int, ...]) -> Entry:
     rates = None if 1 in orders else _PAPER_RATE
-    size = f"orders={'+'.join(map(str, orders))}"
-    return Entry(f"determinants {_name(orders)}", "control", "paper", size, rates=rates)
+    return Entry(f"determinants {_name(orders)}", "control", "paper", _size(orders), rates=rates)
 
 
 _PAIRS = tuple((_right(orders), _paper(orders)) for orders in _ORDERS)
@@ -170,36 +174,33 @@ def _numbers(found: Sequence[Reached]) -> str:
 
 
 def _verdict(found: Sequence[Reached], probe: Reached) -> str:
-    """Whether determinants without the first order equal the probe, and right gradients beat it."""
+    """Whether determinants without the first order gain nothing over the probe, and right gradients do."""
     by_entry = {one.entry: one for one in found}
-    sentences = []
-    artefact, cured = [], []
+    idle, cured, words = [], [], []
     for right, paper in _PAIRS:
-        if right not in by_entry or paper not in by_entry:
+        if right not in by_entry or paper not in by_entry or 1 in _orders_of(right):
             continue
-        gain_of_paper = difference(by_entry[paper], probe)
-        gain = difference(by_entry[right], probe)
-        gap = difference(by_entry[right], by_entry[paper])
-        orders = right.name.removeprefix("QuIC ")
-        sentences.append(
-            f"Orders {orders}: over the head alone, determinants {words_of(gain_of_paper)} ({judge(gain_of_paper)}), "
-            f"right gradients {words_of(gain)} ({judge(gain)}), the two apart by {words_of(gap)}."
-        )
-        if not orders.startswith("(1"):
-            artefact.append(judge(gain_of_paper) != "better")
-            cured.append(judge(gain) == "better")
-    if artefact:
-        if all(artefact) and all(cured):
-            conclusion = (
-                "Without the first order determinants train nothing, and right gradients do: the published finding "
-                "is the artefact."
-            )
-        elif all(artefact):
-            conclusion = f"Determinants train nothing; right gradients gain in {sum(cured)} of {len(cured)} cases."
-        else:
-            conclusion = "Determinants without the first order do gain over the head alone here: look closer."
-        sentences.append(conclusion)
-    return " ".join(sentences) or "Not measured yet."
+        of_paper, gain = difference(by_entry[paper], probe), difference(by_entry[right], probe)
+        idle.append(judge(of_paper) != "better")
+        cured.append(judge(gain) == "better")
+        words.append(f"orders {_name(_orders_of(right))}: {words_of(of_paper)} and {words_of(gain)}")
+    if not words:
+        return "Not measured yet."
+    sentence = (
+        f"Gain over the head alone without the first order, determinants and right gradients, {'; '.join(words)}."
+    )
+    if not all(idle):
+        return f"{sentence} Determinants do gain over the head alone here: look closer."
+    if all(cured):
+        return f"{sentence} Determinants train nothing and right gradients do: the published finding is the artefact."
+    return (
+        f"{sentence} Determinants train nothing; right gradients show a gain in {sum(cured)} of {len(cured)} cases."
+    )
+
+
+def _orders_of(entry: Entry) -> tuple[int, ...]:
+    orders: tuple[int, ...] = parse_size(entry.size)["orders"]
+    return orders
 
 
 ARTEFACT = Question(
@@ -209,8 +210,8 @@ ARTEFACT = Question(
         "The paper reports that adapters without order 1 do not learn. Its reference formula computes minors with "
         "`torch.linalg.det`, whose derivative is exactly zero at an exactly singular minor, and at the identity all "
         "minors that matter are singular. So here is that formula, and beside it the same adapter with right "
-        "gradients: same orders, blocks, steps and data. If the formula equals the head alone and the other does "
-        "not, the finding was an artefact."
+        "gradients: same orders, 16 blocks, same steps and data. If the formula equals the head alone and the other "
+        "does not, the finding was an artefact."
     ),
     contenders=_contenders,
     page=_page,

@@ -24,7 +24,7 @@ ALL_LINEAR = "all_linear"
 _FEW = {
     "lora": ("r=1", "r=8"),
     "oft": ("oft_block_size=2", "oft_block_size=8"),
-    "boft": ("boft_block_size=4,boft_n_butterfly_factor=1",),
+    "boft": ("boft_block_size=4",),
     "hra": ("r=2",),
     "road": ("variant=road_1",),
     "psoft": ("r=16", "r=64"),
@@ -69,7 +69,7 @@ def peers(profile: Profile) -> list[Entry]:
 
 
 def _title(name: str, size: str) -> str:
-    """A method and its size: "BOFT block_size=4, n_butterfly_factor=1"."""
+    """A method and its size: "LoKr r=1, decompose_factor=8"."""
     return f"{_TITLES[name]} {size.replace('boft_', '').replace('oft_', '').replace(',', ', ')}"
 
 
