@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from .choices import ParameterMap
+from .choices import MapName, ParameterMap
 from .frames import frame
 from .layer import QuICLayer
 from .optimizer import parameter_groups
@@ -182,7 +182,7 @@ def riemannian_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
     Raises:
         ValueError: `weight_decay` is negative, or nothing is trained.
     """
-    maps: dict[int, ParameterMap] = {}
+    maps: dict[int, MapName] = {}
     for layer in model.modules():
         if isinstance(layer, QuICLayer):
             for name, turns in layer.quic_turns.items():
@@ -190,7 +190,7 @@ def riemannian_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
                     maps[id(getattr(layer, turn.parameters_in)[name])] = turn.rotation.parameter_map
     groups = []
     for group in parameter_groups(model, weight_decay):
-        kinds: dict[ParameterMap | None, list[nn.Parameter]] = defaultdict(list)
+        kinds: dict[MapName | None, list[nn.Parameter]] = defaultdict(list)
         for parameter in group["params"]:
             kinds[maps.get(id(parameter))].append(parameter)
         groups += [{**group, "params": members, "parameter_map": kind} for kind, members in kinds.items()]
