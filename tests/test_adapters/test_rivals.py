@@ -255,6 +255,24 @@ def test_controls_rotate_with_as_many_numbers(method, size):
     assert not torch.allclose(image, torch.eye(384), atol=1e-2)
 
 
+def test_unmixed_factors_are_one_factor_of_the_product():
+    from adapters.evaluation.rivals.controls import UnmixedFactors
+    from adapters.plan import plan_blocks
+    from adapters.rotation import Rotation
+    from qicircuits import cayley
+
+    plan = plan_blocks(20, (1, 2), n_blocks=2)
+    module = UnmixedFactors(plan, 2).double()
+    x = torch.randn(3, 20, dtype=torch.float64)
+    assert module(x).equal(x)
+    with torch.no_grad():
+        module.numbers.normal_()
+    one = Rotation(plan, "cayley")
+    first, second = cayley(module.numbers.detach())
+    expected = one.rotate(second, one.rotate(first, x))
+    assert torch.allclose(module(x), expected, atol=1e-12)
+
+
 def test_generators_of_the_subspace_are_orthogonal_and_as_long_as_those_of_the_compounds():
     from adapters.evaluation.rivals.controls import SubspaceRotation
     from adapters.plan import plan_blocks

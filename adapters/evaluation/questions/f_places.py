@@ -15,6 +15,7 @@ __all__ = ["PLACES"]
 
 _SHAPES = (
     ours("two factors, mixed", QUIC.size, options={"n_factors": 2}),
+    Entry("two factors, not mixed", "control", "control_unmixed", "orders=1+2,n_factors=2"),
     ours("inputs rotated", QUIC.size, "rival", options={"side": "in"}),
     ours("inputs and outputs rotated", QUIC.size, "rival", options={"side": "both"}),
     ours("with scales", QUIC.size, "second", options={"scaling": True}),
@@ -68,10 +69,10 @@ PLACES = Question(
     name="f_places",
     title="What should R be made of, and where should it go?",
     asks=(
-        "One thing is changed at a time: the number of factors, with the features shuffled in between; the side of "
-        "the layer that is rotated; trained scales; smaller blocks, with one rotation each or one for all; the "
-        "modules and the layers that are adapted. Numbers differ here, so the table gives them: a variant with more "
-        "of them must be judged against the curve of the [budget](a_budget.md)."
+        "One thing is changed at a time: the number of factors, with and without a shuffle of the features in "
+        "between; the side of the layer that is rotated; trained scales; smaller blocks, with one rotation each or "
+        "one for all; the modules and the layers that are adapted. Numbers differ here, so the table gives them: a "
+        "variant with more of them must be judged against the curve of the [budget](a_budget.md)."
     ),
     contenders=_contenders,
     page=_page,

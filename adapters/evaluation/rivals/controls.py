@@ -14,17 +14,21 @@ from torch import Tensor, nn
 from qicircuits import cayley
 
 from ...plan import BlockPlan
+from ...rotation import Rotation
 from .blocks import plan_of
 
 __all__ = [
     "RepeatedBlocks",
     "SmallBlocks",
     "SubspaceRotation",
+    "UnmixedFactors",
     "count_control",
     "count_small_blocks",
+    "count_unmixed",
     "make_repeated_blocks",
     "make_small_blocks",
     "make_subspace",
+    "make_unmixed",
 ]
 
 
@@ -122,6 +126,30 @@ class SmallBlocks(nn.Module):
         return torch.cat((blocks.index_copy(-2, chosen, rotated).flatten(-2), x[..., covered:]), -1)
 
 
+class UnmixedFactors(nn.Module):
+    """R = R_F ... R_1, factors like that of a QuIC adapter but with nothing shuffled between them.
+
+    They mix nothing: C_k(A_F) ... C_k(A_1) = C_k(A_F ... A_1), so that the product turns what one factor turns.
+
+    Args:
+        plan: of one factor.
+        n_factors: F.
+    """
+
+    def __init__(self, plan: BlockPlan, n_factors: int) -> None:
+        super().__init__()
+        rows, numbers = plan.parameter_shape
+        self.rotation = Rotation(plan, "cayley")
+        self.numbers = nn.Parameter(torch.zeros(n_factors, rows, numbers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """R x, shape (..., d)."""
+        product, *later = cayley(self.numbers)  # each (N, n, n)
+        for factor in later:
+            product = factor @ product
+        return self.rotation.rotate(product, x)
+
+
 def _rotate_starts(x: Tensor, rotations: Tensor, plan: BlockPlan) -> Tensor:
     """The first features of each block rotated by one of (N, m, m), or all by one."""
     covered, width = plan.n_blocks * plan.block_size, rotations.shape[-1]
@@ -143,6 +171,25 @@ def make_repeated_blocks(layer: nn.Linear, values: Mapping[str, Any]) -> tuple[n
 def make_small_blocks(layer: nn.Linear, values: Mapping[str, Any]) -> tuple[nn.Module | None, nn.Module | None]:
     """OFT with smaller blocks for a layer's outputs."""
     return SmallBlocks(plan_of(layer.out_features, values)), None
+
+
+def make_unmixed(layer: nn.Linear, values: Mapping[str, Any]) -> tuple[nn.Module | None, nn.Module | None]:
+    """Factors without mixing for a layer's outputs."""
+    n_factors, values = _split_factors(values)
+    return UnmixedFactors(plan_of(layer.out_features, values), n_factors), None
+
+
+def count_unmixed(out: int, into: int, values: Mapping[str, Any]) -> int:
+    """F times as many numbers as one factor has."""
+    n_factors, values = _split_factors(values)
+    return n_factors * plan_of(out, values).n_parameters
+
+
+def _split_factors(values: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    n_factors = values.get("n_factors", 2)
+    if type(n_factors) is not int or n_factors < 1:
+        raise ValueError(f"n_factors must be a positive integer, got {n_factors!r}")
+    return n_factors, {name: value for name, value in values.items() if name != "n_factors"}
 
 
 def count_control(out: int, into: int, values: Mapping[str, Any]) -> int:

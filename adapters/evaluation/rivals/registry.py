@@ -7,7 +7,15 @@ from peft import PeftModel
 from torch import nn
 
 from ...names import nearest_names
-from .controls import count_control, count_small_blocks, make_repeated_blocks, make_small_blocks, make_subspace
+from .controls import (
+    count_control,
+    count_small_blocks,
+    count_unmixed,
+    make_repeated_blocks,
+    make_small_blocks,
+    make_subspace,
+    make_unmixed,
+)
 from .ether import count_ether, make_ether
 from .mapped import MakeMaps, attach_maps, merge_maps
 from .method import Count, Method
@@ -107,6 +115,14 @@ _ALL = (
     ),
     _mapped(
         "control_small_oft", _COMPOUNDS, _HIGH, "R W, R in ⊕ SO(s), s small", make_small_blocks, count_small_blocks
+    ),
+    _mapped(
+        "control_unmixed",
+        ("orders=1+2,n_factors=2", "orders=1+2,n_factors=4"),
+        _HIGH,
+        "R W, R of factors with nothing shuffled between them",
+        make_unmixed,
+        count_unmixed,
     ),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
