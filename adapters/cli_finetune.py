@@ -34,7 +34,7 @@ def finetune(
 
     The folder of the run gets the configuration, metrics, curves, the adapter and a model card. It can be killed at
     any moment, and goes on from its last checkpoint with --resume. Under torchrun or accelerate launch it runs in
-    several processes. Exit code 1 if the run cannot be made, 2 if the options are wrong.
+    several processes. Exit code 1 if the run cannot be made, 2 if the options are wrong, 130 if it was interrupted.
     """
     if missing := [name for name in ("datasets", "pydantic", "yaml") if find_spec(name) is None]:
         raise _failure(ImportError(f"quic finetune needs pip install 'qicircuits[finetune]', got no {missing[0]}"))
@@ -52,6 +52,8 @@ def finetune(
         result = run(load_config(config, preset, chosen), Console(stderr=True), resume=resume)
     except (AssetError, CheckpointError, NonFiniteError, ImportError, OSError, TypeError, ValueError) as error:
         raise _failure(error) from error
+    except KeyboardInterrupt as stop:
+        raise _failure(RuntimeError("stopped by hand; the same command with --resume goes on"), code=130) from stop
     if _is_first():
         typer.echo(json.dumps(result.metrics, indent=2) if as_json else _summary(result.folder, result.metrics))
 
@@ -65,7 +67,7 @@ def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _failure(error: Exception) -> typer.Exit:
+def _failure(error: Exception, code: int = 1) -> typer.Exit:
     if _is_first():
         typer.echo(f"Error: {error}", err=True)
-    return typer.Exit(code=1)
+    return typer.Exit(code=code)

@@ -25,7 +25,7 @@ from ..config import QuICConfig
 from ..evaluation.assets import encoder_folder
 from .config import FinetuneConfig, Task
 
-__all__ = ["adapt", "checkpoint_of", "load_image_processor", "load_model", "load_tokenizer"]
+__all__ = ["adapt", "checkpoint_of", "load_image_processor", "load_model", "load_tokenizer", "model_class"]
 
 _PACKAGES = {"package:all-MiniLM-L6-v2": encoder_folder}
 _CLASSES: Mapping[Task, Any] = {
@@ -58,6 +58,12 @@ def checkpoint_of(model: str) -> str:
             raise ValueError(f"a local model must be a folder with config.json, got {model}")
         return str(path)
     return model
+
+
+def model_class(task: Task) -> str:
+    """The name of the class of transformers that loads a model for a task."""
+    name: str = _CLASSES[task].__name__
+    return name
 
 
 def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:

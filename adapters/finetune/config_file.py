@@ -75,9 +75,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        ValueError: it is no YAML, or no mapping.
+        ValueError: it is not there, no YAML, or no mapping.
         OSError: the file cannot be read.
     """
+    if not path.is_file():
+        raise ValueError(f"a configuration must be an existing YAML file, got {path}")
     return _parse(path.read_text("utf-8"), str(path))
 
 
@@ -105,7 +107,10 @@ def _parse(text: str, origin: str) -> dict[str, Any]:
     try:
         values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"a configuration must be YAML, got {origin}: {' '.join(str(error).split())}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" in line {mark.line + 1}"
+        reason = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ValueError(f"a configuration must be YAML, got {origin}{where}: {reason}") from error
     if not isinstance(values, dict):
         raise ValueError(f"a configuration must be a mapping of keys to values, got {values!r} in {origin}")
     return values

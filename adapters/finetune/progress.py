@@ -60,8 +60,14 @@ class TrainingBar(TrainerCallback):
             name.removeprefix("eval_"): value for name, value in (logs or {}).items() if name.startswith("eval_")
         }
         shown = [f"{n} {v:.4f}" for n, v in metrics.items() if not n.endswith(("runtime", "per_second"))]
-        if shown:
+        if shown and self._bar.live.is_started:  # not for the best checkpoint, once more at the end
             self._bar.console.print(f"step {state.global_step}: {', '.join(shown)}", highlight=False)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """All steps are done."""
+        self.close()
 
     def close(self) -> None:
         """Leave the bar as it stands; also where training failed."""

@@ -11,48 +11,63 @@ import torch
 import transformers
 from matplotlib.figure import Figure
 
+from .base import model_class
 from .config import FinetuneConfig
 from .config_file import dump
+from .tasks import METRICS, check_metric
 
 __all__ = ["write_report"]
 
 _Log = Sequence[dict[str, float]]
+_COLOURS = {"training": "#1f77b4", "validation": "#ff7f0e"}
+_PIPELINES = {"causal-lm": "text-generation", "regression": "text-classification"}
+"""What the hub calls a task, where that is not our name of it."""
 
 
-def write_report(config: FinetuneConfig, metrics: dict[str, Any], log: _Log, folder: Path) -> None:
+def write_report(
+    config: FinetuneConfig, metrics: dict[str, Any], classes: Sequence[str] | None, log: _Log, folder: Path
+) -> None:
     """Draw the curves and write the model card, beside the run and into the folder of its adapter.
 
     Args:
         config: of the run.
         metrics: what it reached.
+        classes: their names, for a classification.
         log: the lines that Trainer logged.
         folder: of the run.
     """
-    metric = next(iter(name for name in metrics["validation"] if name != "loss"), "loss")
-    _curves(log, {"training": "loss", "validation": "eval_loss"}, "loss", folder / "loss.png")
+    metric, best = check_metric(config), metrics["best_step"]
+    _curves(log, {"training": "loss", "validation": "eval_loss"}, "loss", best, folder / "loss.png")
     pictures = "![Loss](loss.png)\n"
     if metric != "loss":
-        _curves(log, {"validation": f"eval_{metric}"}, metric, folder / "metric.png")
+        _curves(log, {"validation": f"eval_{metric}"}, metric, best, folder / "metric.png")
         pictures += f"\n![{metric}](metric.png)\n"
-    card = _card(config, metrics)
+    card = _card(config, metrics, classes)
     (folder / "README.md").write_text(f"{card}\n## Course of the training\n\n{pictures}", "utf-8")
     (folder / "adapter" / "README.md").write_text(card, "utf-8")
 
 
-def _curves(log: _Log, series: dict[str, str], label: str, file: Path) -> None:
+def _curves(log: _Log, series: dict[str, str], label: str, best: int, file: Path) -> None:
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     for name, key in series.items():
         points = [(line["step"], line[key]) for line in log if key in line]
-        axes.plot([step for step, _ in points], [value for _, value in points], marker=".", label=name)
+        steps, values = zip(*points, strict=True) if points else ((), ())
+        axes.plot(steps, values, marker=".", color=_COLOURS[name], label=name)
+    axes.axvline(best, color="#999999", linestyle=":", label="the checkpoint chosen")
     axes.set(xlabel="step", ylabel=label)
+    axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(file, dpi=120)
 
 
-def _card(config: FinetuneConfig, metrics: dict[str, Any]) -> str:
-    reached = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics["validation"].items())
+def _card(config: FinetuneConfig, metrics: dict[str, Any], classes: Sequence[str] | None) -> str:
+    ordered = sorted(metrics["validation"].items(), key=lambda item: METRICS[config.task].index(item[0]))
+    reached = "".join(f"| {name} | {value:.4f} |\n" for name, value in ordered)
+    in_full = f", and {metrics['other_trained_numbers']:,} more are trained in full (a new head)"
+    kind = model_class(config.task)
+    labels = 1 if config.task == "regression" else len(classes or ())
     versions = f"transformers {transformers.__version__}, PEFT {peft.__version__}, torch {torch.__version__}"
     return f"""---
 base_model: {config.model}
@@ -60,17 +75,19 @@ library_name: peft
 tags:
 - quic
 - {config.task}
+pipeline_tag: {_PIPELINES.get(config.task, config.task)}
 ---
 
 # A QuIC adapter for {config.model}
 
-Task: {config.task}, on `{config.data.train}`. The adapter has {metrics["adapter_numbers"]:,} trained numbers, and
-{metrics["other_trained_numbers"]:,} more are trained in full (a new head). It turns the features of the adapted
-layers by an orthogonal map and leaves their weights as they are.
+Task: {config.task}, on `{config.data.train}`.
+
+The adapter has {metrics["adapter_numbers"]:,} trained numbers{in_full if metrics["other_trained_numbers"] else ""}.
+It turns the features of the adapted layers by an orthogonal map and leaves their weights as they are.
 
 ## Results
 
-On {metrics["validation_examples"]:,} validation examples, by the checkpoint of step {metrics["best_step"]} of
+On {metrics["validation_examples"]:,} validation examples, by the checkpoint of step {metrics["best_step"]} of \
 {metrics["steps"]}, which was chosen on these examples:
 
 | metric | value |
@@ -81,8 +98,10 @@ On {metrics["validation_examples"]:,} validation examples, by the checkpoint of 
 ```python
 import adapters  # registers the method; pip install qicircuits
 from peft import PeftModel
+from transformers import {kind}
 
-model = PeftModel.from_pretrained(base_model, "adapter")
+base = {kind}.from_pretrained("{config.model.removeprefix("package:")}"{f", num_labels={labels}" if labels else ""})
+model = PeftModel.from_pretrained(base, "adapter")  # the folder of the adapter
 ```
 
 ## Training

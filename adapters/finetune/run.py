@@ -13,6 +13,7 @@ from typing import Any
 import datasets
 from peft import PeftModel
 from rich.console import Console
+from safetensors import SafetensorError
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 from transformers.utils import logging
@@ -20,7 +21,7 @@ from transformers.utils import logging
 from ..evaluation.run_folder import run_folder
 from ..quantisation_aware import QuantisationAwareCallback
 from .arguments import training_arguments
-from .checkpoints import last_complete
+from .checkpoints import CheckpointError, last_complete
 from .config import FinetuneConfig
 from .config_file import dump, read_yaml
 from .progress import RunLog, TrainingBar
@@ -59,7 +60,8 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
 
     Raises:
         ValueError, TypeError: the configuration does not fit the folder, the data or the model.
-        CheckpointError, NonFiniteError: training could not go on; the last complete checkpoint is as it was.
+        CheckpointError, NonFiniteError: training could not go on, or the folder not be written; the last complete
+            checkpoint is as it was.
     """
     folder = Path(config.output).expanduser().absolute()
     arguments = training_arguments(config, folder / "checkpoints")
@@ -76,17 +78,22 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
     checkpoint = last_complete(folder / "checkpoints") if resume else None
     bar = TrainingBar(console) if is_first else None
     trainer = _trainer(config, prepared, arguments, bar, folder / _LOG)
-    if is_first and not resume:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _CONFIG).write_text(dump(config), "utf-8")
     try:
+        if is_first and not resume:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _CONFIG).write_text(dump(config), "utf-8")
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         course = list(trainer.state.log_history)
         measured = trainer.evaluate()  # of the best checkpoint: no part of the course
+        return _finish(config, prepared, trainer, measured, course, folder)
+    except (OSError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(
+            f"a run must be able to write into its folder, got {reason}; {trainer.remedy()}"
+        ) from error
     finally:
         if bar is not None:
             bar.close()
-    return _finish(config, prepared, trainer, measured, course, folder)
 
 
 def _trainer(
@@ -165,7 +172,7 @@ def _finish(
         with run_folder(folder / "adapter") as scratch:
             model.save_pretrained(str(scratch), state_dict=trained)
             prepared.processor.save_pretrained(str(scratch))
-        write_report(config, metrics, course, folder)
+        write_report(config, metrics, prepared.classes, course, folder)
         (folder / _METRICS).write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
     trainer.accelerator.wait_for_everyone()
     return RunResult(folder, metrics)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, Image, Value
 from peft import PeftModel
 from torch import Tensor
 from transformers import (
@@ -129,8 +129,12 @@ def _encode(rows: Dataset, config: FinetuneConfig, classes: list[str] | None, pr
         return rows.map(encode, batched=True, remove_columns=rows.column_names)
     labels = encode_numbers(rows, data.label) if classes is None else encode_classes(rows, data.label, classes)
     if config.task == "image-classification":
+        kind = rows.features[data.image]
+        if not isinstance(kind, Image) and kind not in (Value("string"), Value("large_string")):
+            raise ValueError(f"the column {data.image!r} must hold images or paths of them, got {kind}")
         bare = rows.remove_columns([name for name in rows.column_names if name != data.image])
-        numbered = bare.add_column("labels", labels)
+        # Not decoded by datasets, for that does not say which file it cannot read.
+        numbered = bare.cast_column(data.image, Image(decode=False)).add_column("labels", labels)
         return numbered.with_transform(partial(_to_pixels, processor=processor, image=data.image))
     encode = partial(_tokenise, tokenizer=processor, data=data)
     return rows.map(encode, batched=True, remove_columns=rows.column_names).add_column("labels", labels)
@@ -157,8 +161,16 @@ def _texts(rows: _Rows, column: str) -> list[str]:
 
 
 def _to_pixels(rows: _Rows, processor: Any, image: str) -> dict[str, Any]:
-    pixels = processor([picture.convert("RGB") for picture in rows[image]], return_tensors="pt")["pixel_values"]
+    pixels = processor([_picture(stored) for stored in rows[image]], return_tensors="pt")["pixel_values"]
     return {"pixel_values": list(pixels), "labels": rows["labels"]}
+
+
+def _picture(stored: dict[str, Any]) -> Any:
+    try:
+        return Image().decode_example(stored).convert("RGB")
+    except OSError as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"every image must be one that Pillow reads, got {stored['path']}: {reason}") from error
 
 
 def _collate(collate: Callable[[list[_Rows]], Any], rows: list[_Rows]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,13 @@ class FinetuneTrainer(UndecayedAngles, Trainer):
             raise NonFiniteError(self._sentence("a loss", "NaN or infinity"))
         return loss
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The metrics of the validation examples; a loss of theirs that is not finite is the end, too."""
+        measured: dict[str, float] = super().evaluate(*args, **kwargs)
+        if not math.isfinite(measured["eval_loss"]):
+            raise NonFiniteError(self._sentence("a validation loss", "NaN or infinity"))
+        return measured
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         # The step after a finite loss may still have led to parameters that are not.
         if not all(parameter.isfinite().all() for parameter in model.parameters() if parameter.requires_grad):
@@ -95,16 +103,17 @@ class FinetuneTrainer(UndecayedAngles, Trainer):
             reason = str(error).partition("\n")[0]
             raise CheckpointError(
                 f"a checkpoint must be written whole, got {type(error).__name__}: {reason}, at step "
-                f"{self.state.global_step}; {self._remedy()}"
+                f"{self.state.global_step}; {self.remedy()}"
             ) from error
 
     def _sentence(self, what: str, got: str) -> str:
         return (
             f"{what} must be finite, got {got} after {self.state.global_step} steps (a smaller "
-            f"training.learning_rate or training.max_grad_norm may help); {self._remedy()}"
+            f"training.learning_rate or training.max_grad_norm may help); {self.remedy()}"
         )
 
-    def _remedy(self) -> str:
+    def remedy(self) -> str:
+        """Where a run that had to stop stands, as the end of a sentence."""
         last = last_complete(Path(self.args.output_dir))
         return "no checkpoint was complete" if last is None else f"the last complete checkpoint is {last}"
 

@@ -250,18 +250,26 @@ def add_folder_seconds(model: PeftModel, bank: AdapterBank, repetitions: int = 2
 def render(path: Path) -> None:
     """Write the page's tables from the kept results."""
     results = measure.read_json(path)
-    machine = results["environment"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    sections = {
+        "mixed": ("A batch of 32 rows", mixed_table),
+        "switching": ("From one merged adapter to the next", switching_table),
+        "drift": (f"Drift over {SWITCHES:,} switches", drift_table),
+        "memory": ("Memory", memory_table),
+    }
     text = [
-        f"{machine['cpu']}, {machine['cores']} cores, threads: {machine['threads']}, Python {machine['python']}, "
-        f"{versions}; commit {machine['commit']}, {machine['date']}, load at the start {machine['load']}, "
-        f"seed {machine['seed']}."
+        f"### {title}\n\n{measure.markdown_table(*table(results))}\n\n{machine(results['environments'][part])}"
+        for part, (title, table) in sections.items()
     ]
-    text.append("### A batch of 32 rows\n\n" + measure.markdown_table(*mixed_table(results)))
-    text.append("### From one merged adapter to the next\n\n" + measure.markdown_table(*switching_table(results)))
-    text.append(f"### Drift over {SWITCHES:,} switches\n\n" + measure.markdown_table(*drift_table(results)))
-    text.append("### Memory\n\n" + measure.markdown_table(*memory_table(results)))
     measure.between_markers(PAGE, "results", "\n\n".join(text))
+
+
+def machine(environment: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    return (
+        f"{environment['cpu']}, {environment['cores']} cores, threads: {environment['threads']}, Python "
+        f"{environment['python']}, {versions}; commit {environment['commit']}, {environment['date']}, load at the "
+        f"start {environment['load']}, seed {environment['seed']}."
+    )
 
 
 def mixed_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -331,12 +339,14 @@ def main(
         "drift": drift,
         "memory": memory,
     }
-    results = {"environment": measure.environment(PACKAGES, SEED)}
+    results: dict[str, Any] = {"environments": {}}
     for part in parts.split(","):
+        results["environments"][part] = measure.environment(PACKAGES, SEED)
         results[part] = measured[part]()
         if output is not None:
-            kept = measure.read_json(output) if output.exists() else {}
-            measure.write_json(output, kept | results)
+            kept = measure.read_json(output) if output.exists() else {"environments": {}}
+            environments = kept["environments"] | results["environments"]
+            measure.write_json(output, kept | results | {"environments": environments})
     print(json.dumps(results, indent=1))
 
 

@@ -318,6 +318,32 @@ def test_a_file_that_cannot_be_read_is_one_sentence(run, tmp_path):
     assert "data.train must be readable as parquet, got" in refused(run(data={"train": str(file)}))
 
 
+def test_an_image_that_cannot_be_read_is_named(run, tmp_path):
+    vit_checkpoint(tmp_path / "vit")
+    broken = write_images(tmp_path / "photos", 8) / "dark" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:20])
+    options = ["--model", str(tmp_path / "vit"), "--set", "adapter.target_modules=all-linear"]
+    data = {"train": str(tmp_path / "photos"), "validation": str(tmp_path / "photos")}
+    result = run(*options, task="image-classification", data=data, training=SHORT)
+    assert result.exit_code == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"Error: every image must be one that Pillow reads, got {broken}: ")
+
+
+def test_images_by_their_paths(metrics_of, run, tmp_path):
+    vit_checkpoint(tmp_path / "vit")
+    files = sorted(write_images(tmp_path / "photos", 8).rglob("*.png"))
+    table = write_csv(tmp_path / "t.csv", [(file, file.parent.name) for file in files], header=("image", "label"))
+    options = ["--model", str(tmp_path / "vit"), "--set", "adapter.target_modules=all-linear"]
+    data = {"train": str(table), "validation": str(table)}
+    metrics = metrics_of(*options, task="image-classification", data=data, training=SHORT)
+    assert metrics["train_examples"] == 8
+    numbers = write_csv(tmp_path / "n.csv", [(1, "a"), (2, "b")], header=("image", "label"))
+    data = {"train": str(numbers), "validation": str(numbers)}
+    result = run(*options, "--output", str(tmp_path / "other"), task="image-classification", data=data)
+    assert "the column 'image' must hold images or paths of them, got " in refused(result)
+
+
 def test_foreign_folders_are_left_alone(run, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")

@@ -139,5 +139,5 @@ def test_settings_and_presets_that_are_none_are_refused():
         parse_setting("seed=[")
     with pytest.raises(ValueError, match="a preset must be one of deberta-v3, dinov2, llama, got 'lama'"):
         load_config(preset="lama")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"a configuration must be an existing YAML file, got nowhere\.yaml"):
         load_config(Path("nowhere.yaml"))

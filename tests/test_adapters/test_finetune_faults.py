@@ -151,6 +151,50 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(cut_short):
     assert not (output / "metrics.json").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="file sizes are limited by POSIX")
+def test_a_disk_that_is_full_at_the_end_leaves_a_run_to_be_finished(inputs, tmp_path):
+    output = tmp_path / "run"
+    config = configure(inputs, output, max_steps=4)
+    assert quic(config).exit_code == 0
+    saved, metrics = output / "adapter" / "adapter_model.safetensors", output / "metrics.json"
+    whole, reached, limit = load_file(saved), metrics.read_text(), saved.stat().st_size - 1
+    metrics.unlink()
+    shutil.rmtree(output / "adapter")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        result = quic(config, "--resume")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.exit_code == 1, result.exception
+    error = result.stderr.strip().splitlines()[-1]
+    assert error.startswith("Error: a run must be able to write into its folder, got ")
+    assert f"the last complete checkpoint is {output / 'checkpoints' / 'checkpoint-4'}" in error
+    assert not (output / "adapter").exists()
+    assert quic(config, "--resume").exit_code == 0
+    assert metrics.read_text() == reached
+    assert all(tensor.equal(whole[name]) for name, tensor in load_file(saved).items())
+
+
+def test_an_interrupted_run_says_how_to_go_on(inputs, tmp_path):
+    output = tmp_path / "run"
+    command = [*QUIC, "finetune", str(configure(inputs, output, num_train_epochs=500))]
+
+    def listen():  # what is started in the background may have been told not to
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    pipe = subprocess.PIPE
+    run = subprocess.Popen(command, env=environment(inputs), stderr=pipe, text=True, preexec_fn=listen)
+    while not (output / "checkpoints" / "checkpoint-4" / "complete.json").exists():
+        assert run.poll() is None, "the run ended before it could be interrupted"
+        time.sleep(0.005)
+    run.send_signal(signal.SIGINT)
+    _, stderr = run.communicate()
+    assert run.returncode == 130
+    assert stderr.strip().endswith("Error: stopped by hand; the same command with --resume goes on")
+    assert last_complete(output / "checkpoints") is not None
+
+
 def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_checkpoint(inputs, tmp_path):
     # The rate rises from zero: the first checkpoint is the model as it was.
     training = {"learning_rate": 1e38, "warmup_steps": 3, "max_grad_norm": 0, "checkpoint_every": 1}
