@@ -15,6 +15,7 @@ from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
 
 from .choices import ParameterMap
 from .circuit_summary import LAYOUTS, summarise_block, summarise_layout
+from .cli_bench import bench
 from .cli_export import merge, to_lora
 from .cli_finetune import finetune
 from .cli_pack import pack, unpack
@@ -225,6 +226,7 @@ def verify(
         raise typer.Exit(code=1)
 
 
+app.add_typer(bench, name="bench")
 app.command(epilog="Example: quic plan path/to/model --budget 10000 --orders 1,2")(plan)
 app.command(epilog="Example: quic finetune config.yaml --set training.learning_rate=1e-3")(finetune)
 app.command(epilog="Example: quic merge runs/reviews/adapter runs/merged --dtype bfloat16")(merge)

@@ -138,7 +138,7 @@ class Cell:
         if unknown or not {"task", "method"} <= set(document):
             raise ValueError(f"a cell needs a task and a method and no unknown fields, got {sorted(document)}")
         values = {name: _frozen(value) for name, value in document.items() if name != "options"}
-        values["options"] = freeze_options(document.get("options", {}))  # type: ignore[assignment]
+        values["options"] = freeze_options(document.get("options", {}))
         return cls(**values)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .cells import Cell, freeze_options
 from .contenders import Contender
+from .rivals import METHODS
 
 __all__ = ["PROFILES", "Profile"]
 
@@ -33,17 +34,20 @@ class Profile:
     seeds: tuple[int, ...]
     thorough: bool
 
+    def suites(self) -> dict[str, str]:
+        """The suite of each task."""
+        return {name: suite for suite, names in self.tasks.items() for name in names}
+
     def suite(self, task: str) -> str:
         """The suite of a task of this profile.
 
         Raises:
             ValueError: the profile does not run the task.
         """
-        for suite, names in self.tasks.items():
-            if task in names:
-                return suite
-        known = [name for names in self.tasks.values() for name in names]
-        raise ValueError(f"the profile {self.name} runs the tasks {known}, got {task!r}")
+        suites = self.suites()
+        if task not in suites:
+            raise ValueError(f"the profile {self.name} runs the tasks {', '.join(suites)}, got {task!r}")
+        return suites[task]
 
     def contender(
         self,
@@ -69,8 +73,6 @@ class Profile:
             measures: what is measured besides the score.
             rates: peak learning rates to choose from; the method's own by default.
         """
-        from .rivals import METHODS
-
         cell = Cell(
             task=task,
             method=method,
@@ -86,9 +88,9 @@ class Profile:
 
 
 _FAST = {
-    "text": {"steps": 100, "batch_size": 16, "max_length": 32, "train_limit": 2000, "test_limit": 500},
-    "image": {"steps": 100, "batch_size": 16, "train_limit": 1000, "test_limit": 500},
-    "language": {"steps": 40, "batch_size": 2, "max_length": 64, "train_limit": 400, "test_limit": 40},
+    "text": {"steps": 40, "batch_size": 16, "max_length": 24, "train_limit": 2000, "test_limit": 300},
+    "image": {"steps": 40, "batch_size": 16, "train_limit": 1000, "test_limit": 300},
+    "language": {"steps": 24, "batch_size": 4, "max_length": 48, "train_limit": 200, "test_limit": 48},
 }
 _FULL = {
     "text": {"steps": 500, "batch_size": 32, "max_length": 128},

@@ -59,6 +59,14 @@ class Results:
     def __len__(self) -> int:
         return len(self._results)
 
+    def add(self, entry: Result | tuple[Cell, str]) -> None:
+        """Take in a result, or a cell and the error that stopped it."""
+        if isinstance(entry, Result):
+            self._results[entry.cell] = entry
+            self.failures.pop(entry.cell, None)
+        else:
+            self.failures[entry[0]] = entry[1]
+
     def get(self, cell: Cell) -> Result | None:
         """The result of a cell, if there is one."""
         return self._results.get(cell)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LabelledBatch", "accuracy", "fit"]
+__all__ = ["DivergedError", "LabelledBatch", "StepLog", "accuracy", "fit"]
 
 _WARMUP = 0.06  # of the steps
+
+
+class DivergedError(RuntimeError):
+    """A training loss is infinite or not a number."""
 
 
 class LabelledBatch(Protocol):
@@ -18,6 +25,19 @@ class LabelledBatch(Protocol):
 
     @property
     def labels(self) -> Tensor: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """What happened in each training step.
+
+    Args:
+        losses: before the step, of its batch.
+        seconds: that it took.
+    """
+
+    losses: tuple[float, ...]
+    seconds: tuple[float, ...]
 
 
 _B = TypeVar("_B", bound=LabelledBatch)
@@ -29,8 +49,9 @@ def fit(
     batches: Sequence[_B],
     advance: Callable[[], None],
     begin: Callable[[torch.optim.Optimizer], object] | None = None,
-) -> None:
-    """Minimise the cross entropy of `forward(batch)`: one AdamW step a batch, no weight decay.
+    loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+) -> StepLog:
+    """Minimise `loss(forward(batch), batch.labels)`: one AdamW step a batch, no weight decay.
 
     The learning rates rise linearly over the first 6 % of the steps and then fall linearly to zero.
 
@@ -40,6 +61,10 @@ def fit(
         batches: what to train on, in order.
         advance: called after each step.
         begin: called with the optimizer before the first step.
+        loss: the mean over the batch, from logits and labels; the cross entropy of classes by default.
+
+    Raises:
+        DivergedError: a loss is not finite.
     """
     optimizer = torch.optim.AdamW(
         [{"params": list(parameters), "lr": rate} for parameters, rate in groups], weight_decay=0.0
@@ -47,12 +72,20 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _ramp(step, len(batches)))
     if begin is not None:
         begin(optimizer)
+    losses, seconds = [], []
     for batch in batches:
+        started = time.perf_counter()
         optimizer.zero_grad()
-        nn.functional.cross_entropy(forward(batch), batch.labels).backward()
+        mean = loss(forward(batch), batch.labels)
+        losses.append(mean.item())
+        if not math.isfinite(losses[-1]):
+            raise DivergedError(f"the training loss must stay finite, got {losses[-1]} at step {len(losses)}")
+        mean.backward()
         optimizer.step()
         schedule.step()
+        seconds.append(time.perf_counter() - started)
         advance()
+    return StepLog(tuple(losses), tuple(seconds))
 
 
 def _ramp(step: int, steps: int) -> float:
