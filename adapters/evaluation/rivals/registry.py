@@ -27,7 +27,12 @@ from .size import values_of
 
 __all__ = ["METHODS", "attach", "count_numbers", "merge_ok", "merged", "method_named"]
 
-_LOW, _MIDDLE, _HIGH, _TOP = (1e-4, 3e-4, 1e-3), (5e-4, 2e-3, 5e-3), (2e-3, 5e-3, 2e-2), (1e-2, 3e-2, 1e-1)
+# Three neighbours each of 1, 3, 10, ...: what a few dozen steps of AdamW need to change the weights by a tenth.
+_LOW = (1e-4, 3e-4, 1e-3)
+_MIDDLE = (1e-3, 3e-3, 1e-2)
+_HIGH = (3e-3, 1e-2, 3e-2)
+_HIGHER = (1e-2, 3e-2, 1e-1)
+_TOP = (3e-2, 1e-1, 3e-1)
 _COMPOUNDS = tuple(f"orders={orders},n_blocks=1" for orders in ("1+2+3+4+5+6", "1+2+3+4", "1+2+3", "1+2"))
 _QUIC = (
     "orders=1+2,n_blocks=16,block_share",
@@ -54,7 +59,7 @@ def _mapped(
 
 _ALL = (
     Method("head", ("",), (3e-3, 1e-2, 3e-2), "the head alone", attach_head, None),
-    Method("full", ("",), (1e-5, 3e-5, 1e-4), "every parameter", attach_full, None),
+    Method("full", ("",), (3e-5, 1e-4, 3e-4), "every parameter", attach_full, None),
     _peer("lora", [f"r={r}" for r in (1, 2, 4, 8, 16, 32, 64)], _MIDDLE, "W + 2 B A"),
     _peer("oft", [f"oft_block_size={b}" for b in _BLOCK_SIZES], _HIGH, "W R, R in ⊕ SO(b)"),
     _peer(
@@ -66,11 +71,11 @@ _ALL = (
     _peer("hra", [f"r={r}" for r in (2, 4, 8, 16, 32, 64)], _HIGH, "W H_1 ... H_r, reflections"),
     _peer("road", [f"variant=road_{v}" for v in (1, 2, 4)], _HIGH, "R W, R of scaled 2×2 rotations"),
     _peer("psoft", [f"r={r}" for r in (8, 16, 32, 64, 128, 256)], _HIGH, "W + A (diag R diag - I) B, A B of W's SVD"),
-    _peer("vera", [f"r={r}" for r in (16, 256, 1024)], _HIGH, "W + diag(b) B diag(d) A, A and B random, frozen"),
+    _peer("vera", [f"r={r}" for r in (16, 256, 1024)], _HIGHER, "W + diag(b) B diag(d) A, A and B random, frozen"),
     _peer(
         "fourierft",
         [f"n_frequency={n}" for n in (16, 100, 350, 1000, 4000, 16000)],
-        _TOP,
+        _HIGHER,
         "W + the inverse Fourier transform of n coefficients",
     ),
     _peer("ia3", ("side=out", "side=in"), _HIGH, "diag(s) W, or W diag(s)"),
@@ -80,9 +85,7 @@ _ALL = (
         _HIGH,
         "W + A ⊗ B, B of rank r",
     ),
-    _peer(
-        "randlora", [f"r={r}" for r in (384, 128, 32, 8)], _MIDDLE, "W + Σ B_i diag A_i diag, A and B random, frozen"
-    ),
+    _peer("randlora", [f"r={r}" for r in (384, 128, 32, 8)], _LOW, "W + Σ B_i diag A_i diag, A and B random, frozen"),
     _peer("c3a", [f"block_size={b}" for b in (384, 192, 96, 48, 24, 12)], _TOP, "W + blocks of circulant matrices"),
     _peer(
         "tinylora",
