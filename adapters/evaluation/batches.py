@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
@@ -91,13 +90,14 @@ class PixelSplit:
     """Images, resized and normalised when a batch is made.
 
     Args:
-        images: uint8 of shape (N, height, width[, 3]); without the last axis they are grey.
+        images: uint8 of shape (N, height, width[, 3]), grey without the last axis: an array, or what gives one for a
+            list of rows.
         labels: class numbers.
         size: width and height that the images are resized to.
     """
 
-    images: NDArray[np.uint8]
-    labels: tuple[int, ...] | tuple[float, ...]
+    images: Any
+    labels: tuple[int, ...]
     size: int
 
     @property

@@ -48,7 +48,7 @@ class ImageClassifier(nn.Module):
     def __init__(self, encoder: nn.Module, n_classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(2 * encoder.config.hidden_size, n_classes)  # type: ignore[union-attr,operator]
+        self.head = nn.Linear(2 * encoder.config.hidden_size, n_classes)  # type: ignore[union-attr,operator,arg-type]
 
     def features(self, pixel_values: Tensor) -> Tensor:
         """Image embeddings, shape (batch, 2 x hidden size), of pixels of shape (batch, 3, height, width)."""

@@ -37,7 +37,7 @@ def download(client: Client, requirement: str, archive: str, folder: Path) -> No
         ClientError: the client is not installed, its index cannot be reached, or it has no such package.
     """
     if client == "npm":
-        _run("npm", ["npm", "pack", "--silent", requirement], requirement, folder)
+        _run("npm", ["npm", "pack", "--loglevel=error", requirement], requirement, folder)
     elif client == "apt":
         _apt(requirement, folder)
     else:

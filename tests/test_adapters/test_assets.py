@@ -1,6 +1,8 @@
 """The offline assets: pinned, checked before they appear, and never half there."""
 
 import hashlib
+import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from adapters.evaluation.assets import (
     encoder_folder,
     fetch,
 )
+from adapters.evaluation.packages import DIGITS, REVIEWS, SUITES
 
 WHEEL = "tiny_asset-1.0-py3-none-any.whl"
 
@@ -65,6 +68,47 @@ def test_a_failed_fetch_leaves_the_cache_empty(index, tmp_path, asset, message):
     with pytest.raises(AssetError, match=message):
         fetch(asset, cache)
     assert list(cache.iterdir()) == []
+
+
+@pytest.fixture
+def unreachable(monkeypatch, tmp_path):
+    """Clients that are told of an index at a port where nobody listens."""
+    nowhere = "http://127.0.0.1:9"
+    for name in [name for name in os.environ if name.upper().startswith(("PIP_", "NPM_CONFIG_"))]:
+        monkeypatch.delenv(name)
+    settings = {"PIP_INDEX_URL": nowhere, "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+    settings |= {"npm_config_registry": nowhere, "npm_config_fetch_retries": "0", "npm_config_cache": str(tmp_path)}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "client"), [("tiny-asset==1.0", "pip"), ("tiny-asset==1.0", "pip-source"), ("tiny@1.0.0", "npm")]
+)
+def test_an_index_out_of_reach_is_said_so(unreachable, tmp_path, requirement, client):
+    asset = Asset(requirement, WHEEL, "0" * 64, client)
+    with pytest.raises(AssetError, match=f"could not download {requirement}: the package index cannot be reached$"):
+        fetch(asset, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize(("client", "command"), [("npm", "npm"), ("apt", "apt-get")])
+def test_a_client_that_is_not_installed_is_named(tmp_path, monkeypatch, client, command):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssetError, match=f"is fetched with {command}, which must be installed"):
+        fetch(Asset("tiny", "tiny.tgz", "0" * 64, client), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("asset", [DIGITS, REVIEWS])
+def test_archives_come_from_their_clients(tmp_path, asset):
+    path = fetch(asset, tmp_path)  # a wheel for another platform or Python, and an archive of npm
+    assert path.read_bytes() == (cache_folder() / asset.archive).read_bytes()
+
+
+def test_every_archive_is_pinned_once():
+    archives = {asset for assets in SUITES.values() for asset in assets}
+    assert len({asset.archive for asset in archives}) == len(archives) == 12
+    assert all(re.fullmatch("[0-9a-f]{64}", asset.sha256) for asset in archives)
 
 
 @pytest.mark.parametrize("asset", [ENCODER, SENTENCES])

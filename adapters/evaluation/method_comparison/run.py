@@ -64,7 +64,7 @@ def run_experiment(experiment: Experiment) -> Path:
         params.model_id, dtype=getattr(torch, params.dtype), attn_implementation=params.attn_implementation
     )
     torch.manual_seed(params.seed)
-    model: nn.Module = get_peft_model(
+    model: Any = get_peft_model(
         base.to(device), experiment.adapter, autocast_adapter_dtype=params.autocast_adapter_dtype
     )
     log = TrainingLog()
@@ -86,7 +86,7 @@ def run_experiment(experiment: Experiment) -> Path:
 
 
 def _train(
-    model: nn.Module,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     train: Split,
     validation: Split,

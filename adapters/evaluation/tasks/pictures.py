@@ -89,8 +89,8 @@ def _divided(name: str, title: str, classes: tuple[str, ...], examples: _Labelle
 
 
 def _task(name: str, title: str, classes: tuple[str, ...], train: _Labelled, test: _Labelled) -> Task:
-    splits = [Split(images, tuple(labels.tolist())) for images, labels in (train, test)]
-    return Task(name, title, "image", "accuracy", classes, *splits, _BACKBONE)
+    learnt, measured = (Split(images, tuple(labels.tolist())) for images, labels in (train, test))
+    return Task(name, title, "image", "accuracy", classes, learnt, measured, _BACKBONE)
 
 
 def _distinct(examples: _Labelled, without: Sequence[NDArray[np.uint8]] | Images) -> _Labelled:

@@ -18,8 +18,8 @@ Metric = Literal["accuracy", "matthews", "pearson", "perplexity", "exact_match"]
 METRICS: tuple[Metric, ...] = ("accuracy", "matthews", "pearson", "perplexity", "exact_match")
 
 Images = NDArray[np.uint8]
-Inputs = Sequence[Any]
-Labels = tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+Inputs = Any  # a sequence: texts, pairs, an array of images, or images that are decoded when asked for
+Labels = tuple[Any, ...]  # numbers of classes, numbers or words: all of one kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Split:
 
     def select(self, rows: Sequence[int]) -> Split:
         """The examples of some rows, in their order."""
-        inputs = [self.inputs[row] for row in rows]
+        inputs: Any = [self.inputs[row] for row in rows]
         if isinstance(self.inputs, np.ndarray):
             inputs = np.stack(inputs)
         return Split(inputs, tuple(self.labels[row] for row in rows) if self.labels else ())
@@ -65,9 +65,7 @@ class Split:
         hashed = hashlib.sha256(repr(self.labels).encode())
         for row in range(len(self)):
             example = self.inputs[row]
-            hashed.update(
-                np.ascontiguousarray(example) if isinstance(example, np.ndarray) else repr(example).encode()
-            )
+            hashed.update(example.tobytes() if isinstance(example, np.ndarray) else repr(example).encode())
         return hashed.hexdigest()
 
 

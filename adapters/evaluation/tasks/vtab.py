@@ -62,8 +62,12 @@ def _load(key: str, cache: Path | None = None) -> Task:
     names = getattr(train.features[label], "names", None)
     n_classes = len(names) if names else 1 + max(*train[label], *test[label])
     classes = tuple(names or map(str, range(n_classes)))
-    splits = [Split(HubImages(rows, image, _PIXELS), tuple(map(int, rows[label]))) for rows in (train, test)]
-    return Task(f"vtab/{key}", f"VTAB-1k {key}", "image", "accuracy", classes, *splits, _BACKBONE, pixels=_PIXELS)
+    learnt, measured = (
+        Split(HubImages(rows, image, _PIXELS), tuple(map(int, rows[label]))) for rows in (train, test)
+    )
+    return Task(
+        f"vtab/{key}", f"VTAB-1k {key}", "image", "accuracy", classes, learnt, measured, _BACKBONE, pixels=_PIXELS
+    )
 
 
 def _columns(rows: Any, key: str) -> tuple[str, str]:
