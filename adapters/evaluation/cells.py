@@ -160,8 +160,8 @@ class Result:
         adapter_numbers: trained numbers of the adapter.
         head_numbers: trained numbers of the head.
         n_bytes: size of the saved adapter, without the head, in bytes.
-        seconds_per_step: median time of a training step.
-        seconds: time of the whole cell.
+        seconds_per_step: median processor time of a training step.
+        seconds: time of the whole cell, by the clock.
         peak_memory: largest resident memory of the process while it trained, in bytes; None where it is unknown.
         extra: what the cell's measures found, by name.
         environment: machine, versions and threads.

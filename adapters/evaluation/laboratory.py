@@ -115,14 +115,14 @@ def _settings(profile: Profile, results: Results) -> str:
     used = [suite for suite, tasks in profile.tasks.items() if tasks]
     rows = [[suite, *(str(profile.settings[suite].get(name, "all")) for name in columns)] for suite in used]
     return (
-        f"Profile `{profile.name}`: {len(results):,} cells (a method trained once on a task), {seconds / 60:.0f} minutes "
-        f"in all, one after the other; seeds {', '.join(map(str, profile.seeds))}.\n\n"
+        f"Profile `{profile.name}`: {len(results):,} cells (a method trained once on a task) that took "
+        f"{seconds / 60:.0f} minutes in all, one after the other; seeds {', '.join(map(str, profile.seeds))}.\n\n"
         f"{markdown_table(['suite', *(name.replace('_', ' ') for name in columns)], rows)}\n\n"
         "All methods on a task have the same steps, batches, first head and data. The peak learning rate of each "
-        "method, at each size and on each task, is the best of its own few, tried with another seed on a fifth of the "
-        "training examples set apart; the test examples have no part in it. AdamW without weight decay, a rate that "
-        "rises over the first 6 % of the steps and falls to zero, no dropout. The head beside an adapter learns at a "
-        f"rate of {HEAD_RATE:g}. "
+        "method, at each size and on each task, is the best of its own few, tried with another seed on a fifth of "
+        "the training examples set apart; the test examples have no part in it. AdamW without weight decay, a rate "
+        "that rises over the first 6 % of the steps and falls to zero, no dropout. The head beside an adapter learns "
+        f"at a rate of {HEAD_RATE:g}. "
         "Numbers trained in the head are not counted as the adapter's. bfloat16 is that of the matrix products; "
         "parameters and optimizer are float32.\n\n"
         "To run it again, and to make these pages from the numbers alone:\n\n"
@@ -158,8 +158,8 @@ def _machines(results: Results) -> str:
     for environment in {str(result.environment): result.environment for result in results}.values():
         versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
         lines.append(
-            f"{environment.get('cpu')}, {environment.get('cores')} cores, {environment.get('threads')} thread a cell; "
-            f"Python {environment.get('python')}, {versions}."
+            f"{environment.get('cpu')}, {environment.get('cores')} cores, {environment.get('threads')} thread a "
+            f"cell; Python {environment.get('python')}, {versions}."
         )
     return "\n".join(lines) + "\n"
 
