@@ -37,6 +37,20 @@ def test_outputs_are_those_of_the_base_model_at_the_start(ablation, form):
     assert output(adapted(**ablation, **form)).equal(output(bert()))
 
 
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=str)
+def test_inside_autocast_they_are_computed_in_float32(ablation):
+    model = adapted(**ablation)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert output(model).equal(output(bert()))
+    turn(model, std=0.1)
+    layer = next(iter(layers(model).values()))
+    (found,) = layer.quic_turns["default"]
+    x = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+    expected = found.apply(layer.matrices("default"), None, x, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert found.apply(layer.matrices("default"), None, x, None).equal(expected)
+
+
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=str)
 def test_merging_keeps_the_outputs_and_unmerging_the_weights(ablation, form):

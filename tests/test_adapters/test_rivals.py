@@ -3,6 +3,7 @@
 import copy
 import functools
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,6 +88,12 @@ def test_it_starts_as_the_base_model_or_where_it_says(method, size):
         assert change > 1e-2  # a reflection is never the identity
     else:
         assert change < 1e-5
+
+
+@pytest.mark.parametrize("method", ["paper", "control_subspace", "control_shared_oft", "control_small_oft"])
+def test_inside_autocast_the_start_is_that_of_the_base_model_to_the_last_bit(method):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert logits(made(method, SIZES[method])).equal(logits(classifier()))
 
 
 @pytest.mark.parametrize(("method", "size"), CASES)
@@ -208,6 +215,12 @@ def test_every_method_has_sizes_rates_and_a_note(name):
     assert len(method.default_rates) == 3
     assert sorted(method.default_rates) == list(method.default_rates)
     assert method.note
+
+
+def test_every_method_has_a_row_in_the_page():
+    page = (Path(__file__).parents[2] / "docs" / "explanations" / "rivals.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip().split("`")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert list(dict.fromkeys(row for row in rows if "=" not in row)) == list(METHODS)
 
 
 @pytest.mark.parametrize("orders", ["2", "3", "2+3"])
