@@ -139,7 +139,8 @@ class QuICModel(BaseTuner):
         """Merge an adapter in the place of the one that is merged, or of none.
 
         Where both have one plan and side, W <- R_new R_old^T W (side "in": W <- W R_old^T R_new) by one rotation in
-        float64, after which W is rounded; else one is taken out and the other put in.
+        float64, after which W is rounded; else one is taken out and the other put in. A quantised weight is merged
+        into anew, from what was loaded.
 
         Args:
             adapter_name: one of the model's adapters.

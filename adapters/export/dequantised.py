@@ -47,3 +47,17 @@ def dequantise(model: PreTrainedModel, dtype: torch.dtype | None = None) -> None
     if is_quantised(model):
         model.hf_quantizer.remove_quantization_config(model)
         model.is_loaded_in_8bit = model.is_loaded_in_4bit = False
+        _forget_packing(model)
+
+
+def _forget_packing(model: PreTrainedModel) -> None:
+    """What unpacked the weights of a quantised checkpoint: transformers 5 would go back over it to save the model."""
+    conversions = getattr(model, "_weight_conversions", None) or []
+    model._weight_conversions = [
+        conversion
+        for conversion in conversions
+        if not any(
+            type(operation).__module__.startswith("transformers.integrations.")
+            for operation in getattr(conversion, "operations", ())
+        )
+    ]

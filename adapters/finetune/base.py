@@ -24,6 +24,7 @@ from transformers import (
 from ..config import QuICConfig
 from ..evaluation.assets import encoder_folder
 from .config import FinetuneConfig, Task
+from .quantised import prepare_quantised, quantised_settings
 
 __all__ = ["adapt", "checkpoint_of", "load_image_processor", "load_model", "load_tokenizer", "model_class"]
 
@@ -101,6 +102,18 @@ def load_model(
     base_config = _from_pretrained(AutoConfig, checkpoint, "configuration", **settings)
     if pad_token_id is not None and getattr(base_config, "pad_token_id", None) is None:
         base_config.pad_token_id = pad_token_id
+    in_full = [] if config.task == "causal-lm" else list(_HEADS)
+    model, new = _load(config, checkpoint, base_config, in_full)
+    if config.quantisation != "none" and not all(name.endswith((*in_full,)) for name in new):
+        model, new = _load(config, checkpoint, base_config, [*in_full, *new])
+    prepare_quantised(model, config)
+    return model, new
+
+
+def _load(
+    config: FinetuneConfig, checkpoint: str, base_config: Any, in_full: list[str]
+) -> tuple[PreTrainedModel, list[str]]:
+    """As :func:`load_model`; of a base that is quantised, the layers `in_full` are not."""
     torch.manual_seed(config.seed)
     model, report = _from_pretrained(
         _CLASSES[config.task],
@@ -110,6 +123,7 @@ def load_model(
         dtype=getattr(torch, config.dtype),
         ignore_mismatched_sizes=True,  # a head for other classes is drawn anew
         output_loading_info=True,
+        **quantised_settings(config, in_full),
     )
     mismatched = (entry[0] for entry in report["mismatched_keys"])
     return model, _new_layers(model, {*report["missing_keys"], *mismatched})

@@ -150,6 +150,10 @@ class FinetuneConfig(_Section):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Type of the frozen weights; the adapter's numbers are float32."
     )
+    quantisation: Literal["none", "8bit", "nf4", "int8"] = Field(
+        "none",
+        description="Bits of the frozen weights: `8bit` and `nf4` (4 bits) of bitsandbytes, `int8` of torchao.",
+    )
     data: DataConfig = Field(description="The examples; see below.")
     adapter: dict[str, Any] = Field(
         default_factory=dict, description="The adapter; see below. By default every linear layer, orders 1 and 2."

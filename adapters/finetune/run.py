@@ -149,7 +149,8 @@ def _finish(
     """Save the adapter and say what it reached; the metrics come last, for they mark a run as complete."""
     # Whole on the first process, also where the parameters are sharded.
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
-    trained = get_model_state_dict(trainer.model, options=options)
+    # (which does not know the scales of 8-bit weights; a quantised base is never sharded)
+    trained = get_model_state_dict(trainer.model, options=options) if config.quantisation == "none" else None
     model = trainer.accelerator.unwrap_model(trainer.model)
     numbers = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
     adapter = sum(count for name, count in numbers.items() if "quic_" in name)
