@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 DATA := $(or $(QICIRCUITS_DATA),data-cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs-examples assets clean
+.PHONY: help demo test lint types docs docs-examples assets clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,14 @@ lint: $(VENV)/.development ## check style and format with ruff
 types: $(VENV)/.development ## check types with mypy
 	@echo "==> Checking types"
 	@$(BIN)/mypy
+
+# One thread a process: two of them read pages and run notebooks.
+docs: export OMP_NUM_THREADS := 1
+docs: export NUMBA_NUM_THREADS := 1
+docs: $(VENV)/.documentation assets ## build the documentation site in build/site, with the notebooks run
+	@echo "==> Building the documentation site"
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs 2 --conf-dir docs/site . build/site
+	@echo "==> The site is in build/site/index.html"
 
 docs-examples: $(VENV)/.development $(DATA)/.laboratory ## run the examples of the docstrings and the pages
 	@echo "==> Running the examples of the documentation"
@@ -61,6 +69,11 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.development: $(VENV)/.runtime
 	@echo "==> Installing the pinned test tools (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.documentation: $(VENV)/.runtime
+	@echo "==> Installing the pinned documentation tools (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 $(VENV)/bin/python:
