@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,11 @@ class FinetuneTrainer(UndecayedAngles, Trainer):
             if self.is_world_process_zero():
                 seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
         except (OSError, RuntimeError, SafetensorError) as error:
-            reason = str(error).partition("\n")[0]
+            # torch says of a full disk only that a position is unexpected.
+            reason, free = str(error).partition("\n")[0], shutil.disk_usage(self.args.output_dir).free
             raise CheckpointError(
                 f"a checkpoint must be written whole, got {type(error).__name__}: {reason}, at step "
-                f"{self.state.global_step}; {self.remedy()}"
+                f"{self.state.global_step}, with {free:,} bytes free; {self.remedy()}"
             ) from error
 
     def _sentence(self, what: str, got: str) -> str:
