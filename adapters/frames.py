@@ -47,9 +47,9 @@ class Frame:
 def frame(parameter_map: ParameterMap, parameters: Tensor, damping: float) -> Frame:
     """The frame of each of several rotations.
 
-    "cayley": products and two linear systems of size n, never singular and not damped. "exponential": an eigenvalue problem of size n;
-    singular where two angles differ by 2 pi. "rbs": a linear system of n(n-1)/2 numbers, more and more singular as
-    angles grow (docs/results/learning_rates.md).
+    "cayley": products and two linear systems of size n, never singular and not damped. "exponential": an eigenvalue
+    problem of size n; singular where two angles differ by 2 pi. "rbs": a linear system of n(n-1)/2 numbers, more and
+    more singular as angles grow (docs/results/learning_rates.md).
 
     Args:
         parameter_map: the map.

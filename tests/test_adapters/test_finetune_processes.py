@@ -124,7 +124,9 @@ def test_a_sharded_run_that_is_killed_goes_on_and_its_shards_load_unsharded(
     PeftModel.from_pretrained(model, str(tmp_path / "two" / "adapter"))
 
 
-def test_whole_rotations_are_stepped_where_their_rows_are_sharded(inputs, configure, environment, monkeypatch, tmp_path):
+def test_whole_rotations_are_stepped_where_their_rows_are_sharded(
+    inputs, configure, environment, monkeypatch, tmp_path
+):
     training = {"max_steps": 6, "optimizer": "riemannian", "checkpoint_every": 3}
     in_one_process(configure("one", "bert", **training), inputs, monkeypatch)
     config = configure("two", "bert", **training, fsdp=True)
