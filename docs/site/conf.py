@@ -45,6 +45,7 @@ html_theme = "furo"
 html_title = "qicircuits"
 html_math_renderer = "mathml"
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 html_static_path = ["static"]
 html_css_files = ["wide.css"]
