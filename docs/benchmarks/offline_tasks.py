@@ -1,9 +1,9 @@
-"""Baselines of the laboratory's offline tasks: `python docs/benchmarks/offline_tasks.py [TASK ...]`, a line each.
+"""Baselines of the laboratory's offline tasks: `python docs/benchmarks/offline_tasks.py [TASK ...]`.
 
 Of a classification: the largest class among the test examples, and a linear probe on the frozen backbone's features.
 Of the regression: the probe's Pearson correlation. Of language: the perplexity of the untouched model on the new
-domain, and on the old one. Texts are cut to 64 tokens; the first 1,000 training and 500 test examples are used, and the
-first 40 passages.
+domain, and on the old one. Texts are cut to 64 tokens; of the training examples the first 1,000 are used, of the test
+examples 500, and 40 passages.
 """
 
 from __future__ import annotations

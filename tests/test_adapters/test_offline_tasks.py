@@ -1,5 +1,7 @@
 """The laboratory's tasks: fixed splits without repetitions, read from pinned packages."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,15 @@ def test_a_task_is_the_same_everywhere(name):
     assert task.metric in METRICS
     assert (len(task.train), len(task.test), len(task.classes)) == (n_train, n_test, n_classes)
     assert task.train.digest().startswith(digest)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_page_says_of_each_task_what_is_known(name):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "offline_tasks.md").read_text("utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` | "))
+    n_train, n_test, _, _ = SIZES[name]
+    for words in (f"{n_train:,}, {n_test:,}", TASKS[name].source, TASKS[name].licence):
+        assert f"| {words} |" in row
 
 
 @pytest.mark.parametrize("name", SIZES)

