@@ -38,13 +38,14 @@ def list_cells(
 ) -> None:
     """Show what a profile runs, what of it is done, and how long the rest takes."""
     from .evaluation.outlook import expected_seconds, remaining_cells
+    from .evaluation.results import Results
 
     chosen, contenders = _chosen(profile, questions)
     results = _stored(folder)
     left = remaining_cells(contenders, results)
     seconds = expected_seconds(left, results, chosen.suites()) / jobs
     tasks = Counter(contender.cell.task for contender in contenders)
-    cells = sum(len(contender.tuning_cells()) + len(contender.seeds) for contender in contenders)
+    cells = len(remaining_cells(contenders, Results()))
     report: dict[str, Any] = {
         "profile": profile,
         "contenders": len(contenders),

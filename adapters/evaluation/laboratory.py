@@ -88,15 +88,15 @@ def _question_page(question: Question, page: Page) -> str:
     )
 
 
-def _index(
-    profile: Profile, contenders: list[Contender], results: Results, pages: Mapping[Question, Page]
-) -> str:
-    answers = [f"- [{question.title}]({question.name}.md) {page.verdict}" for question, page in pages.items()]
+def _index(profile: Profile, contenders: list[Contender], results: Results, pages: Mapping[Question, Page]) -> str:
+    answers = [[f"[{question.title}]({question.name}.md)", page.verdict] for question, page in pages.items()]
     parts = [
         f"{_MADE}# The laboratory: what these adapters are good for\n",
         "Each line is a question, and its answer in numbers of this report. Differences are paired by task and seed, "
-        "with 95 % intervals by Student's t; where an interval includes zero, nothing is shown.\n",
-        "\n".join(answers) + "\n",
+        "with 95 % intervals by Student's t, for these tasks and test examples: where an interval includes zero, the "
+        "two are not told apart. Intervals are not widened for their number; of twenty differences that are zero one "
+        "is expected to look like more.\n",
+        markdown_table(["question", "verdict"], answers).replace("---:", "---") + "\n",
         "## How it was run\n",
         _settings(profile, results),
         "## The examples\n",
@@ -119,16 +119,23 @@ def _settings(profile: Profile, results: Results) -> str:
         f"{seconds / 60:.0f} minutes in all, one after the other; seeds {', '.join(map(str, profile.seeds))}.\n\n"
         f"{markdown_table(['suite', *(name.replace('_', ' ') for name in columns)], rows)}\n\n"
         "All methods on a task have the same steps, batches, first head and data. The peak learning rate of each "
-        "method, at each size and on each task, is the best of its own few, tried with another seed on a fifth of "
-        "the training examples set apart; the test examples have no part in it. AdamW without weight decay, a rate "
-        "that rises over the first 6 % of the steps and falls to zero, no dropout. The head beside an adapter learns "
-        f"at a rate of {HEAD_RATE:g}. "
+        f"method, at each size {_tuned_on(profile)}, is the best of its own few, tried with another seed on a fifth "
+        "of the training examples set apart; the test examples have no part in it. AdamW without weight decay, a "
+        "rate that rises over the first 6 % of the steps and falls to zero, no dropout. The head beside an adapter "
+        f"learns at a rate of {HEAD_RATE:g}. "
         "Numbers trained in the head are not counted as the adapter's. bfloat16 is that of the matrix products; "
         "parameters and optimizer are float32.\n\n"
         "To run it again, and to make these pages from the numbers alone:\n\n"
         f"```bash\nquic bench run --profile {profile.name} --jobs 2 --folder runs/laboratory\n"
         f"quic bench report docs/results/laboratory/{RESULTS_FILE} --output docs/results/laboratory\n```\n"
     )
+
+
+def _tuned_on(profile: Profile) -> str:
+    if profile.thorough:
+        return "and on each task"
+    first = [f"{tasks[0]} for {suite}" for suite, tasks in profile.tasks.items() if tasks]
+    return f"and on one task of each suite ({', '.join(first)})"
 
 
 def _tasks(results: Results) -> str:

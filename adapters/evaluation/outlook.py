@@ -22,7 +22,7 @@ _TESTED = 1000  # where a cell does not limit the test examples
 
 
 def remaining_cells(contenders: Sequence[Contender], results: Results) -> list[Cell]:
-    """Cells that are neither done nor failed; where a rate is still open, the seeds are those at the smallest."""
+    """Cells that are neither done nor failed, each once; where a rate is open, the seeds at the smallest."""
     cells: list[Cell] = []
     for contender in contenders:
         rate, tuning = results.rate(contender), contender.tuning_cells()
@@ -31,7 +31,8 @@ def remaining_cells(contenders: Sequence[Contender], results: Results) -> list[C
             cells += contender.test_cells(rate)
         elif not all(cell in results.failures for cell in tuning):
             cells += contender.test_cells(min(contender.rates))
-    return [cell for cell in cells if results.get(cell) is None and cell not in results.failures]
+    # Once: contenders that are tuned on one task share those cells.
+    return [cell for cell in dict.fromkeys(cells) if results.get(cell) is None and cell not in results.failures]
 
 
 def expected_seconds(cells: Iterable[Cell], results: Results, suites: Mapping[str, str]) -> float:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .outlook import expected_seconds, remaining_cells
+from .results import Results
 from .sweep import SweepState, Workers
 
 __all__ = ["SweepProgress"]
@@ -60,7 +61,7 @@ class SweepProgress:
             return
         self._seen, self._printed = known, now
         left = remaining_cells(state.contenders, state.results)
-        total = sum(len(contender.tuning_cells()) + len(contender.seeds) for contender in state.contenders)
+        total = len(remaining_cells(state.contenders, Results()))
         minutes = expected_seconds(left, state.results, self._suites) / self._workers.count / 60
         failed = len(state.results.failures)
         words = f"about {minutes:.0f} min left" + (f", {failed} failed" if failed else "")

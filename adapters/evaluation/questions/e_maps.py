@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from .tables import markdown_table
 __all__ = ["MAPS"]
 
 _MEASURES = ("jacobian",)
+_CAYLEY = replace(QUIC, name="cayley")
 _VARIANTS = (
     ours("exponential", QUIC.size, "second", options={"parameter_map": "exponential"}, measures=_MEASURES),
     ours("rbs, swap-network start", QUIC.size, "rival", options={"parameter_map": "rbs"}, measures=_MEASURES),
@@ -39,7 +41,7 @@ def _contenders(profile: Profile) -> list[Contender]:
 
 
 def _page(profile: Profile, results: Results) -> Page:
-    compared = compare(results, profile, QUIC, _VARIANTS, text_tasks(profile))
+    compared = compare(results, profile, _CAYLEY, _VARIANTS, text_tasks(profile))
     if compared is None:
         return Page("Not measured yet.", "")
     found = [compared.reference, *compared.others]
@@ -72,12 +74,8 @@ def _losses(found: Sequence[Reached], task: str) -> list[Line]:
         curves = list(zip(*(run.losses for run in runs), strict=True))
         steps = runs[0].cell.steps
         points = tuple(((i + 0.5) * steps / len(curves), Bar(float(np.mean(v)))) for i, v in enumerate(curves))
-        lines.append(Line(_short(one), one.entry.role, points, _DASHES[one.entry.role]))
+        lines.append(Line(one.entry.name, one.entry.role, points, _DASHES[one.entry.role]))
     return lines
-
-
-def _short(one: Reached) -> str:
-    return "cayley" if one.entry == QUIC else one.entry.name
 
 
 def _mean_spectrum(one: Reached, when: str) -> np.ndarray | None:
@@ -95,7 +93,7 @@ def _spectra(found: Sequence[Reached]) -> dict[str, tuple[list[Line], str, str]]
             if values is not None:
                 places = np.linspace(0, 1, len(values))
                 points = tuple((float(x), Bar(float(v))) for x, v in zip(places, values, strict=True))
-                lines.append(Line(_short(one), one.entry.role, points, _DASHES[one.entry.role]))
+                lines.append(Line(one.entry.name, one.entry.role, points, _DASHES[one.entry.role]))
         if lines:
             panels[title] = (lines, "rank of the singular value, largest = 0, smallest = 1", "singular value")
     return panels
@@ -104,7 +102,7 @@ def _spectra(found: Sequence[Reached]) -> dict[str, tuple[list[Line], str, str]]
 def _conditions(found: Sequence[Reached]) -> str:
     rows = []
     for one in found:
-        row = [_short(one)]
+        row = [one.entry.name]
         for when in ("start", "end"):
             values = _mean_spectrum(one, when)
             if values is not None:
@@ -125,7 +123,7 @@ def _rank_sentences(found: Sequence[Reached]) -> list[str]:
         rank, later = (float(np.mean(values >= 1e-6 * values.max())) for values in (start, end))
         if rank < 0.99:
             sentences.append(
-                f"{_short(one)} reaches {100 * rank:.0f} % of the directions of so(n) at the start and "
+                f"{one.entry.name} reaches {100 * rank:.0f} % of the directions of so(n) at the start and "
                 f"{100 * later:.0f} % at the end."
             )
     return sentences

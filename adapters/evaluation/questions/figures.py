@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from qicircuits.drawing.style import FAINT, FONT, INK, PAPER
 
@@ -174,7 +174,7 @@ def draw_comparison(
         _level(left, PROBE, probe, horizontal=False)
     right.axvline(0, color=INK, lw=0.9, zorder=1)
     dress(left, unit)
-    dress(right, f"difference to {reference}, ± 95 % interval   ({better})")
+    dress(right, f"difference, ± 95 % interval   ({better})", title=f"against {reference}")
     left.set_yticks(heights, [row.name for row in rows])
     left.set_ylim(-0.6, len(rows) - 0.4)
     left.margins(x=0.08)
@@ -292,13 +292,17 @@ def _log_limits(ax: Axes, values: Sequence[float], margin: float) -> None:
 
 
 def _few_powers(ax: Axes) -> None:
-    """Plain numbers where the axis spans less than two powers of ten; matplotlib would name one tick or none."""
+    """1, 2, 5, 10, ... where the axis spans less than two powers of ten; matplotlib would name one tick or none."""
     low, high = ax.get_xlim()
     if high / low < 100:
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        steps = [digit * 10.0**power for power in range(-6, 13) for digit in (1, 2, 5)]
+        _mark_ticks(ax, [step for step in steps if low <= step <= high] or [low, high])
         ax.set_xlim(low, high)
+
+
+def _mark_ticks(ax: Axes, ticks: Sequence[float]) -> None:
+    ax.set_xticks(list(ticks), [f"{tick:,g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 @context("default")
@@ -307,7 +311,7 @@ def draw_lines(
     *,
     logarithmic: tuple[bool, bool] = (False, False),
     height: float = 2.9,
-    ticks: Sequence[float] | None = None,
+    ticks: Mapping[str, Sequence[float]] | None = None,
 ) -> Figure:
     """Lines over a shared kind of numbers: orders, bits or steps; each named at its end.
 
@@ -315,7 +319,7 @@ def draw_lines(
         panels: by title: the lines and the words of the horizontal and the vertical axis.
         logarithmic: whether the (horizontal, vertical) axes are.
         height: of the panels, in inches.
-        ticks: the only values to mark on the horizontal axis, or None.
+        ticks: by title, the only values to mark on the horizontal axis.
     """
     figure, axes = axes_row([1.0] * len(panels), height, between=0.75)
     for ax, (title, (lines, horizontal, vertical)) in zip(axes, panels.items(), strict=True):
@@ -339,9 +343,8 @@ def draw_lines(
             )
         dress(ax, horizontal, vertical, title)
         ax.margins(x=0.14, y=0.1)
-        if ticks is not None:
-            ax.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
-            ax.xaxis.set_minor_formatter(NullFormatter())
+        if ticks is not None and title in ticks:
+            _mark_ticks(ax, ticks[title])
         ends = [Label(line.name, *_end(line), _ink(line.role)) for line in lines]
         place_labels(
             ax,

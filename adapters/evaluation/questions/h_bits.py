@@ -49,7 +49,9 @@ def _page(profile: Profile, results: Results) -> Page:
         change = "reference" if bits == widths[0] else f"{_fine(losses[bits])}, {_kept(losses[bits])}"
         rows.append([str(bits), f"{_bytes(one, str(bits)):,.0f}", f"{bar.mean:.1f} ± {bar.half:.1f}", change])
     table = markdown_table(["bits", "bytes of the numbers", "mean score", f"against {widths[0]} bits"], rows)
-    figure = draw_lines(_panels(one, widths, probe), logarithmic=(True, False), ticks=None)
+    panels = _panels(one, widths, probe)
+    ticks = {title: [x for x, _ in lines[0].points] for title, (lines, _, _) in panels.items()}
+    figure = draw_lines(panels, logarithmic=(True, False), ticks=ticks)
     body = f"![Score by the bits of a number, and by the bytes](h_bits.svg)\n\n{_NOTE}\n\n{table}\n"
     return Page(_verdict(losses, widths, one, profile, results), body, {"h_bits": figure})
 

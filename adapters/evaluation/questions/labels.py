@@ -41,7 +41,7 @@ class Label:
 
 
 def place_labels(ax: Axes, labels: Sequence[Label], marks: Sequence[tuple[float, float]] = ()) -> None:
-    """Write names near their marks, where they cover least; the axes must have their final limits.
+    """Write names near their marks, where they cover least; nothing may be drawn into the axes afterwards.
 
     Args:
         ax: where.
@@ -49,6 +49,7 @@ def place_labels(ax: Axes, labels: Sequence[Label], marks: Sequence[tuple[float,
         marks: other marks that a name should not cover, in data units.
     """
     points = 72 / ax.figure.dpi
+    ax.autoscale_view()  # axes are scaled when they are asked, and transData does not ask
     inside = ax.get_window_extent()
     frame = np.array([inside.x0, inside.y0, inside.x1, inside.y1]) * points
     places = [(label.x, label.y) for label in labels] + list(marks)
