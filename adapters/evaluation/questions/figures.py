@@ -296,7 +296,10 @@ def _few_powers(ax: Axes) -> None:
     low, high = ax.get_xlim()
     if high / low < 100:
         steps = [digit * 10.0**power for power in range(-6, 13) for digit in (1, 2, 5)]
-        _mark_ticks(ax, [step for step in steps if low <= step <= high] or [low, high])
+        inside = [step for step in steps if low <= step <= high]
+        if len(inside) < 3:
+            inside = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+        _mark_ticks(ax, inside)
         ax.set_xlim(low, high)
 
 
