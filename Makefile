@@ -57,7 +57,7 @@ $(DATA)/.assets: adapters/evaluation/assets.py | $(VENV)/.runtime
 	@touch $@
 
 $(DATA)/.laboratory: adapters/evaluation/packages.py | $(VENV)/.runtime
-	@echo "==> Fetching the models and data of the laboratory (430 MB, once)"
+	@echo "==> Fetching the models and data of the laboratory (400 MB, once)"
 	@$(BIN)/quic assets --suite all
 	@touch $@
 
