@@ -49,6 +49,6 @@ def _sentence(losses: list[RoundingLoss]) -> str:
         return said
     return (
         f"{said}. Do not merge into 4 bits: keep the adapter unmerged, or merge it into the base model as it was "
-        "before quantisation, which loses nothing (quic merge, or load the base without quantization_config, then "
+        "before quantisation, which adds no error (quic merge, or load the base without quantization_config, then "
         "PeftModel.from_pretrained and merge_and_unload)"
     )
