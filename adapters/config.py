@@ -50,7 +50,8 @@ class QuICConfig(AblationChoices, PeftConfig):
             `n_blocks` and `block_size`. The first key that matches counts, as in the patterns of PEFT.
         orders_pattern: other orders, in the same way.
         parameter_map: from numbers to A: "cayley", "exponential", or "rbs", whose numbers are the angles (in
-            radians, from the swap-network start) of a brickwork circuit of RBS gates.
+            radians, from the swap-network start) of a brickwork circuit of RBS gates. A learning rate of 5e-3 is a
+            start for all of them; the last two take up to twice that of "cayley" (docs/results/learning_rates.md).
         side: which features of the layer are rotated: "out" (W' = R W), "in" (W' = W R), or "both"
             (W' = R_out W R_in, with parameters for each).
         scaling: whether every rotated feature gets a trained positive scale too: W' = diag(s) R W, or W diag(s) R on
