@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from .cells import Cell
-from .compact import write_compact
+from .compact import read_compact, write_compact
 from .contenders import Contender, merge_contenders
 from .outlook import remaining_cells
 from .pages import Page
@@ -61,15 +61,15 @@ def write_report(profile: Profile, results: Results, output: Path) -> None:
     own = [path.name for path in output.iterdir()] if (output / RESULTS_FILE).is_file() else []
     check_replaceable(output, own, mark=RESULTS_FILE)
     contenders = contenders_of_profile(profile)
-    wanted = _of(contenders, results)
     with run_folder(output) as folder:
+        write_compact(folder / RESULTS_FILE, profile.name, _of(contenders, results))
+        _, wanted = read_compact(folder / RESULTS_FILE)  # rounded: a report made from the file is the same
         pages = {question: question.page(profile, wanted) for question in QUESTIONS.values()}
         for question, page in pages.items():
             for name, figure in page.figures.items():
                 save_figure(figure, folder / f"{name}.svg")
             (folder / f"{question.name}.md").write_text(_question_page(question, page), "utf-8")
         (folder / _INDEX).write_text(_index(profile, contenders, wanted, pages), "utf-8")
-        write_compact(folder / RESULTS_FILE, profile.name, wanted)
 
 
 def _of(contenders: Iterable[Contender], results: Results) -> Results:

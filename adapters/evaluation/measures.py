@@ -22,6 +22,7 @@ __all__ = ["MEASURES", "Measure", "Subject"]
 
 _SPECTRUM = 41  # singular values that are kept
 _DIGITS = 6
+_LARGEST = 64  # wires: the Jacobian has about n^4 / 2 entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +90,15 @@ def jacobian(subject: Subject) -> dict[str, Any] | None:
     """Singular values of numbers -> A^T dA in so(n), at the start and after training; QuIC's only.
 
     An entry of the strict upper triangle counts once. Of the first block of the first and the last adapted layer; at
-    most 41 values, evenly spaced by rank, the largest and the smallest among them.
+    most 41 values, evenly spaced by rank, the largest and the smallest among them. Not of blocks of over 64 wires.
     """
     if subject.cell.method != "quic":
         return None
     layers = [module for module in subject.model.modules() if isinstance(module, QuICLayer)]
+    if any(
+        turn.rotation.plan.n > _LARGEST for layer in layers for turn in layer.quic_turns[layer.active_adapters[0]]
+    ):
+        return None
     return {"layers": [_layer_spectra(layer) for layer in (layers[0], layers[-1])]}
 
 

@@ -15,11 +15,11 @@ from .sweep import SweepState, Workers
 
 __all__ = ["SweepProgress"]
 
-_PLAIN_EVERY = 60.0  # seconds between two lines where there is no terminal to draw on
+_LINE_EVERY = 60.0  # seconds, where there is no terminal to draw on
 
 
 class SweepProgress:
-    """A bar on a terminal, or a line a minute in a log; called with every state of the sweep.
+    """A bar on a terminal, or a line a minute and one at the end in a log; called with every state of the sweep.
 
     Args:
         console: where it is drawn.
@@ -34,13 +34,13 @@ class SweepProgress:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[words]}"),
             console=console,
             disable=not console.is_terminal,
         )
-        self._bar = self._bars.add_task("cells", total=None, left="")
-        self._printed = -_PLAIN_EVERY
-        self._seen = -1
+        self._bar = self._bars.add_task("cells", total=None, words="")
+        self._last: SweepState | None = None
+        self._shown_cells, self._shown_at = -1, -_LINE_EVERY
 
     def __enter__(self) -> SweepProgress:
         self._bars.start()
@@ -49,23 +49,27 @@ class SweepProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._last is not None:
+            self._show(self._last)
         self._bars.stop()
 
     def __call__(self, state: SweepState) -> None:
-        """Show a state."""
-        known = len(state.results) + len(state.results.failures)
-        if known == self._seen and self._console.is_terminal:
-            return
-        now = time.monotonic()
-        if not self._console.is_terminal and now - self._printed < _PLAIN_EVERY:
-            return
-        self._seen, self._printed = known, now
+        """Show a state, if it is news."""
+        self._last = state
+        known, now = len(state.results) + len(state.results.failures), time.monotonic()
+        is_news = known != self._shown_cells
+        if is_news and (self._console.is_terminal or now - self._shown_at >= _LINE_EVERY):
+            self._shown_cells, self._shown_at = known, now
+            self._show(state)
+
+    def _show(self, state: SweepState) -> None:
         left = remaining_cells(state.contenders, state.results)
         total = len(remaining_cells(state.contenders, Results()))
         minutes = expected_seconds(left, state.results, self._suites) / self._workers.count / 60
         failed = len(state.results.failures)
         words = f"about {minutes:.0f} min left" + (f", {failed} failed" if failed else "")
-        self._bars.update(self._bar, total=total, completed=total - len(left), left=words)
+        self._bars.update(self._bar, total=total, completed=total - len(left), words=words)
         if not self._console.is_terminal:
-            running = "; ".join(sorted(cell.label() for cell in state.running))
-            self._console.print(f"{total - len(left)} of {total} cells, {words}; now: {running}", markup=False)
+            running = "; ".join(sorted(cell.label() for cell in state.running)) or "nothing"
+            line = f"{total - len(left)} of {total} cells, {words}; now: {running}"
+            self._console.print(line, markup=False, soft_wrap=True)
