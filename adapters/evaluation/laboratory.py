@@ -64,7 +64,7 @@ def write_report(profile: Profile, results: Results, output: Path) -> None:
     with run_folder(output) as folder:
         write_compact(folder / RESULTS_FILE, profile.name, _of(contenders, results))
         _, wanted = read_compact(folder / RESULTS_FILE)  # rounded: a report made from the file is the same
-        pages = {question: question.page(profile, wanted) for question in QUESTIONS.values()}
+        pages = {question: _page_of(question, profile, wanted) for question in QUESTIONS.values()}
         for question, page in pages.items():
             for name, figure in page.figures.items():
                 save_figure(figure, folder / f"{name}.svg")
@@ -79,6 +79,16 @@ def _of(contenders: Iterable[Contender], results: Results) -> Results:
         setups |= {contender.cell, replace(contender.cell, measures=())}  # tuning has no measures
     failures = {cell: error for cell, error in results.failures.items() if cell.setup() in setups}
     return Results([result for result in results if result.cell.setup() in setups], failures)
+
+
+def _page_of(question: Question, profile: Profile, results: Results) -> Page:
+    """A question's page, whose verdict says so as long as cells of it are missing."""
+    page = question.page(profile, results)
+    contenders = merge_contenders(question.contenders(profile))
+    left, total = (len(remaining_cells(contenders, known)) for known in (results, Results()))
+    if not left:
+        return page
+    return replace(page, verdict=f"Not final, {left} of {total} cells are missing: {page.verdict}")
 
 
 def _question_page(question: Question, page: Page) -> str:

@@ -104,9 +104,9 @@ def _page(profile: Profile, results: Results) -> Page:
     for suite, tasks in _suites(profile).items():
         families = _families(profile, suite)
         entries = [entry for family in families for entry in family.entries]
-        found = reached(results, profile, entries, tasks)
-        head = reached(results, profile, [HEAD], tasks)
-        if not found or not head:
+        everyone = reached(results, profile, [HEAD, *entries], tasks)
+        head, found = everyone[:1], everyone[1:]
+        if not found or head[0].entry != HEAD:
             continue
         frontier = _frontier(found)
         title = f"{suite}: mean of {', '.join(tasks)}"
@@ -135,9 +135,10 @@ def _page(profile: Profile, results: Results) -> Page:
 
 _FIGURE = (
     "![Mean score against the trained numbers of every method](a_budget.svg)\n\n"
-    "Each curve is a method at its sizes, named at its largest; bars are 95 % intervals from the seeds. The grey "
-    "band is the Pareto frontier, the broken line the head alone on the frozen model. All methods adapt query and "
-    'value, but for "all linear layers" and "full". QuIC with order 1 alone is OFT on outputs: it counts as a rival.'
+    "Each curve is a method at its sizes, named at its largest; bars are 95 % intervals from the seeds, without what "
+    "a seed does to all methods alike. The grey band is the Pareto frontier, the broken line the head alone on the "
+    'frozen model. All methods adapt query and value, but for "all linear layers" and "full". QuIC with order 1 '
+    "alone is OFT on outputs: it counts as a rival."
 )
 _COST = (
     "![Mean score against bytes, time of a step and peak memory](a_cost.svg)\n\n"
@@ -243,10 +244,11 @@ def _verdicts(suite: str, found: Sequence[Reached], budgets: Sequence[_AtBudget]
     sentences = []
     if budgets:
         judged = ", ".join(f"{one.judgement()} up to {one.budget:,}" for one in budgets)
-        held = [f"{one.budget:,}" for one in budgets if _is_ours(one.holds)]
+        held = ", ".join(f"{one.budget:,}" for one in budgets if _is_ours(one.holds))
+        where = f"up to {held}" if held else "at none of these budgets"
         sentences.append(
             f"{suite.capitalize()}: the best QuIC adapter against the best other method, both chosen by tuning, is "
-            f"{judged} numbers; QuIC has the highest mean score up to {', '.join(held) or 'none of these'}."
+            f"{judged} numbers; QuIC has the highest mean score {where}."
         )
     if suite == "text":
         sentences += _bar(found)

@@ -64,8 +64,8 @@ def _page(profile: Profile, results: Results) -> Page:
     figures, parts, verdicts = {}, [], []
     for name, (first, higher, controls) in _groups(profile).items():
         entries = [first, *higher, *controls]
-        found = reached(results, profile, entries, tasks)
-        head = reached(results, profile, [HEAD], tasks)
+        everyone = reached(results, profile, [HEAD, *entries], tasks)
+        head, found = [o for o in everyone if o.entry == HEAD], [o for o in everyone if o.entry != HEAD]
         if not found or found[0].entry != first or len(found) == 1:
             continue
         rows = [_row(one, found[0]) for one in found]

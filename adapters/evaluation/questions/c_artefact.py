@@ -111,8 +111,8 @@ def _gradient_table() -> str:
 
 def _page(profile: Profile, results: Results) -> Page:
     tasks = text_tasks(profile)
-    found = reached(results, profile, _ENTRIES, tasks)
-    head = reached(results, profile, [HEAD], tasks)
+    everyone = reached(results, profile, [HEAD, *_ENTRIES], tasks)
+    head, found = [o for o in everyone if o.entry == HEAD], [o for o in everyone if o.entry != HEAD]
     gradients = (
         "The norm of the gradient of one random linear function of R, at the start, in float64, 30 features and one "
         "block; constants of the parametrisations are taken out:\n\n" + _gradient_table() + "\n"

@@ -62,10 +62,8 @@ def compare(
     results: Results, profile: Profile, reference: Entry, others: Sequence[Entry], tasks: tuple[str, ...]
 ) -> Comparison | None:
     """The comparison, or None as long as the reference or all others lack results."""
-    first = reached(results, profile, [reference], tasks)
-    found = reached(results, profile, others, tasks)
-    if not first or not found:
+    by_entry = {one.entry: one for one in reached(results, profile, [HEAD, reference, *others], tasks)}
+    probe, first = by_entry.pop(HEAD, None), by_entry.pop(reference, None)
+    if first is None or not by_entry:
         return None
-    probe = reached(results, profile, [HEAD], tasks)
-    asked = tuple(entry.name for entry in others)
-    return Comparison(first[0], tuple(found), probe[0] if probe else None, tasks, asked)
+    return Comparison(first, tuple(by_entry.values()), probe, tasks, tuple(entry.name for entry in others))

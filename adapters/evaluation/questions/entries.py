@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -75,15 +75,21 @@ class Reached:
         entry: who.
         measured: by task.
         scores: by (task, seed), in points: percent of an accuracy, hundredths of a correlation, or perplexity.
+        shared: by (task, seed), the mean score of all entries of the comparison, above that of the task.
     """
 
     entry: Entry
     measured: Mapping[str, Measured]
     scores: Mapping[tuple[str, int], float]
+    shared: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
     def bar(self) -> Bar:
-        """Mean over tasks and seeds, and half a 95 % interval from the spread of the seeds within the tasks."""
-        return spread_within(self.scores)
+        """Mean over tasks and seeds, and half a 95 % interval from the spread of the seeds within the tasks.
+
+        What a seed does to all entries alike, by its batches and its first head, is taken out of the spread.
+        """
+        own = {pair: score - self.shared.get(pair, 0.0) for pair, score in self.scores.items()}
+        return Bar(spread_within(self.scores).mean, spread_within(own).half)
 
     def on(self, task: str) -> Bar:
         """The same for one task."""
@@ -166,7 +172,18 @@ def reached(results: Results, profile: Profile, entries: Iterable[Entry], tasks:
                 for pair, score in m.scores().items()
             }
             found.append(Reached(entry, measured, scores))
-    return found
+    shared = _shared(found)
+    return [replace(one, shared=shared) for one in found]
+
+
+def _shared(found: Sequence[Reached]) -> dict[tuple[str, int], float]:
+    """What a seed adds to the mean score of all entries, for the seeds that all of them have."""
+    if len(found) < 3:  # of two entries half of their difference would be taken for what they share
+        return {}
+    pairs = set.intersection(*(set(one.scores) for one in found))
+    means = {pair: fmean(one.scores[pair] for one in found) for pair in pairs}
+    tasks = {task: fmean(mean for pair, mean in means.items() if pair[0] == task) for task, _ in pairs}
+    return {pair: mean - tasks[pair[0]] for pair, mean in means.items()}
 
 
 def difference(a: Reached, b: Reached) -> Interval:

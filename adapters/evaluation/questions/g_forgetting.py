@@ -147,11 +147,11 @@ def _verdict(found: Sequence[Reached], is_loss: bool) -> str:
         apart = paired_difference(_changes(first), _changes(one))
         learnt = paired_difference(_new(first, logarithm=is_loss), _new(one, logarithm=is_loss))
         against.append(
-            f"against {one.entry.name} it keeps the old task {judge(apart, lower_is_better=is_loss)} "
-            f"({_words(apart, unit)}) and learns the new one {judge(learnt, lower_is_better=is_loss)} "
+            f"against {one.entry.name} the old task is {judge(apart, lower_is_better=is_loss)} "
+            f"({_words(apart, unit)}) and the new one {judge(learnt, lower_is_better=is_loss)} "
             f"({_words(learnt, unit)})"
         )
-    return "; ".join([sentence, *against]).replace("keeps the old task not", "and the old task are not") + "."
+    return "; ".join([sentence, *against]) + "."
 
 
 FORGETTING = Question(

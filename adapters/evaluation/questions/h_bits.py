@@ -49,7 +49,7 @@ def _page(profile: Profile, results: Results) -> Page:
         change = "reference" if bits == widths[0] else f"{_fine(losses[bits])}, {_kept(losses[bits])}"
         rows.append([str(bits), f"{_bytes(one, str(bits)):,.0f}", f"{bar.mean:.1f} ± {bar.half:.1f}", change])
     table = markdown_table(["bits", "bytes of the numbers", "mean score", f"against {widths[0]} bits"], rows)
-    panels = _panels(one, widths, probe)
+    panels = _panels(one, losses, probe)
     ticks = {title: [x for x, _ in lines[0].points] for title, (lines, _, _) in panels.items()}
     figure = draw_lines(panels, logarithmic=(True, False), ticks=ticks)
     body = f"![Score by the bits of a number, and by the bytes](h_bits.svg)\n\n{_NOTE}\n\n{table}\n"
@@ -58,13 +58,19 @@ def _page(profile: Profile, results: Results) -> Page:
 
 _NOTE = (
     "One adapter trained as usual, its numbers rounded afterwards as `quic pack` does, measured again on the same "
-    "test examples; the head stays in float32. Bytes are those of the numbers alone, without names and the head."
+    "test examples; the head stays in float32. Bytes are those of the numbers alone, without names and the head. "
+    "Bars are 95 % intervals of the paired loss."
 )
 
 
-def _panels(one: Reached, widths: list[int], probe: list[Reached]) -> dict[str, tuple[list[Line], str, str]]:
-    bars = {bits: spread_within(_scores(one, str(bits))) for bits in widths}
-    ascending = widths[::-1]
+def _panels(
+    one: Reached, losses: dict[int, Interval], probe: list[Reached]
+) -> dict[str, tuple[list[Line], str, str]]:
+    """Scores by bits and by bytes; the bars are those of the paired loss against the widest."""
+    bars = {
+        bits: Bar(spread_within(_scores(one, str(bits))).mean, loss.high - loss.mean) for bits, loss in losses.items()
+    }
+    ascending = sorted(losses)
     by_bits = [Line(one.entry.name, "quic", tuple((float(bits), bars[bits]) for bits in ascending))]
     sizes = {bits: _bytes(one, str(bits)) for bits in ascending}
     by_bytes = [Line(one.entry.name, "quic", tuple((sizes[bits], bars[bits]) for bits in ascending))]
