@@ -40,9 +40,9 @@ def write_compact(path: Path, profile: str, results: Results) -> None:
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n", "utf-8")
 
 
-def _order(cell: Cell) -> tuple[str, ...]:
+def _order(cell: Cell) -> tuple[str, str, str, str, float, int, str]:
     """By what a reader looks for; the key tells the rest apart."""
-    return cell.task, cell.method, cell.size, cell.split, cell.key()
+    return cell.task, cell.method, cell.size, cell.split, cell.rate or 0.0, cell.seed, cell.key()
 
 
 def _line(document: Mapping[str, Any]) -> str:

@@ -93,9 +93,9 @@ _FAST = {
     "language": {"steps": 24, "batch_size": 4, "max_length": 48, "train_limit": 200, "test_limit": 48},
 }
 _FULL = {
-    "text": {"steps": 500, "batch_size": 32, "max_length": 128},
-    "image": {"steps": 500, "batch_size": 32, "train_limit": 1000},
-    "language": {"steps": 500, "batch_size": 8, "max_length": 256},
+    "text": {"steps": 300, "batch_size": 32, "max_length": 64},
+    "image": {"steps": 300, "batch_size": 32, "train_limit": 1000},
+    "language": {"steps": 300, "batch_size": 8, "max_length": 128},
 }
 
 PROFILES: dict[str, Profile] = {
