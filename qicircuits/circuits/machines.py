@@ -3,6 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ _TOGETHER = 64
 """Vectors that share their errors: enough that an operation of numpy is more than its call."""
 
 
+@dataclass(eq=False)
 class Machine(ABC):
     """The two circuits of a layer, and the fractions of the outcomes of the weight that they begin with.
 
@@ -35,18 +37,13 @@ class Machine(ABC):
         angles, layout, order, gate, noise, seed: as of :func:`measure_layer`.
     """
 
-    def __init__(
-        self,
-        x: Floats,
-        angles: ArrayLike,
-        layout: Layout,
-        order: int,
-        gate: Literal["rbs", "fbs"],
-        noise: Noise | None,
-        seed: int | None,
-    ) -> None:
-        self.x, self.angles, self.layout, self.order, self.gate = x, angles, layout, order, gate
-        self.noise, self.seed = noise, seed
+    x: Floats
+    angles: ArrayLike
+    layout: Layout
+    order: int
+    gate: Literal["rbs", "fbs"]
+    noise: Noise | None
+    seed: int | None
 
     def load_and_rotate(self, shots: int | None) -> Floats:
         """Fractions of the outcomes of loader and layer, shape (batch, D)."""
@@ -76,6 +73,7 @@ class Machine(ABC):
         """
 
 
+@dataclass(eq=False)
 class DeviceMachine(Machine):
     """``default.qubit``, or ``default.mixed`` under noise.
 
@@ -83,25 +81,15 @@ class DeviceMachine(Machine):
         MemoryError: the states, or the density matrix under noise, do not fit.
     """
 
-    def __init__(
-        self,
-        x: Floats,
-        angles: ArrayLike,
-        layout: Layout,
-        order: int,
-        gate: Literal["rbs", "fbs"],
-        noise: Noise | None,
-        seed: int | None,
-    ) -> None:
-        super().__init__(x, angles, layout, order, gate, noise, seed)
-        n = layout.n
-        if noise is None:
-            require_memory(
-                16 * len(x) * 2 ** (n + 1), f"the state of {n} wires and one more for each of {len(x)} vectors"
-            )
+    def __post_init__(self) -> None:
+        n, vectors = self.layout.n, len(self.x)
+        if self.noise is None:
+            what = f"the state of {n} wires and one more for each of {vectors} vectors"
+            require_memory(16 * vectors * 2 ** (n + 1), what)
         else:
             require_memory(16 * 4 ** (n + 1), f"the density matrix of {n} wires and one more")
-        self.device = qml.device("default.qubit" if noise is None else "default.mixed", wires=n + 1, seed=seed)
+        name = "default.qubit" if self.noise is None else "default.mixed"
+        self.device = qml.device(name, wires=n + 1, seed=self.seed)
 
     def outcomes(self, queue: Queue, n_more: int, shots: int | None) -> Floats:
         """Those of the device; arguments as of :class:`Machine`."""
@@ -121,6 +109,7 @@ class DeviceMachine(Machine):
         return found
 
 
+@dataclass(eq=False)
 class TrajectoryMachine(Machine):
     """Trajectories on the sectors: many wires, noise at random.
 
@@ -131,20 +120,10 @@ class TrajectoryMachine(Machine):
         MemoryError: the sectors do not fit.
     """
 
-    def __init__(
-        self,
-        x: Floats,
-        angles: ArrayLike,
-        layout: Layout,
-        order: int,
-        gate: Literal["rbs", "fbs"],
-        noise: Noise | None,
-        seed: int | None,
-        trajectories: Trajectories,
-    ) -> None:
-        super().__init__(x, angles, layout, order, gate, noise, seed)
-        self.trajectories = trajectories
-        self.rng = np.random.default_rng(seed)
+    trajectories: Trajectories
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
 
     def outcomes(self, queue: Queue, n_more: int, shots: int | None) -> Floats:
         """Those of the trajectories, drawn anew for every few vectors; arguments as of :class:`Machine`."""
