@@ -10,23 +10,15 @@ from adapters.evaluation.assets import AssetError
 from adapters.evaluation.clients import ClientError
 
 
-def _skip_or_raise(error: AssetError) -> None:
-    if isinstance(error.__cause__, ClientError) and re.search(r"\b(npm|apt-get)\b", str(error)):
-        pytest.skip(str(error))
-    raise error
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup() -> Generator[None, Any, Any]:
+    """Skip what asks for data that npm or apt-get should have brought."""
     try:
         return (yield)
     except AssetError as error:
-        return _skip_or_raise(error)
+        if isinstance(error.__cause__, ClientError) and re.search(r"\b(npm|apt-get)\b", str(error)):
+            pytest.skip(str(error))
+        raise
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call() -> Generator[None, Any, Any]:
-    try:
-        return (yield)
-    except AssetError as error:
-        return _skip_or_raise(error)
+pytest_pyfunc_call = pytest_fixture_setup
