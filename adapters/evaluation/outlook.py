@@ -12,7 +12,7 @@ from .results import Results
 
 __all__ = ["expected_seconds", "remaining_cells"]
 
-# A guess, until a cell of the same task has run: seconds on one core to prepare a cell, for a token of a training step,
+# Guessed, until a cell of the task has run: seconds on one core to prepare a cell, for a token of a training step,
 # and for a token that is measured. An image of 56 pixels has 17 tokens.
 _START: Mapping[str, float] = {"text": 0.3, "image": 0.3, "language": 2.0}
 _TRAINING: Mapping[str, float] = {"text": 1.3e-4, "image": 1.3e-4, "language": 3e-3}
