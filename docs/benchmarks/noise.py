@@ -121,10 +121,9 @@ def measured_outputs(
     exact = [
         rotation.apply(layer.quic_parameters[layer.active_adapters[0]].detach().double(), v.double()) for v in outputs
     ]
-    tokens = (
-        torch.cat([v[b.attention_mask.bool()] for v, b in zip(outputs, trial.test, strict=True)]).double().numpy()
-    )
-    answers = torch.cat([v[b.attention_mask.bool()] for v, b in zip(exact, trial.test, strict=True)]).numpy().copy()
+    masks = [batch.inputs["attention_mask"].bool() for batch in trial.test]
+    tokens = torch.cat([v[mask] for v, mask in zip(outputs, masks, strict=True)]).double().numpy()
+    answers = torch.cat([v[mask] for v, mask in zip(exact, masks, strict=True)]).numpy().copy()
     jobs = [(sector, first) for sector in rotation.plan.sectors for first in range(0, len(tokens), CHUNK)]
     futures = [
         pool.submit(
@@ -140,8 +139,8 @@ def measured_outputs(
         kept.append(fractions)
         answers[first : first + CHUNK, start:stop] = y
     measured, rest = [], torch.from_numpy(answers).float()
-    for v, batch in zip(exact, trial.test, strict=True):
-        mask, whole = batch.inputs["attention_mask"].bool(), v.float()
+    for v, mask in zip(exact, masks, strict=True):
+        whole = v.float()
         whole[mask], rest = rest[: mask.sum()], rest[mask.sum() :]
         measured.append(whole)
     return measured, float(np.concatenate(errors).mean()), float(np.concatenate(kept).mean())

@@ -67,7 +67,7 @@ def run_by_shots(model: PeftModel, module: str, shots: int, protocol: Protocol, 
 @torch.no_grad()
 def logits(model: PeftModel, trial: Trial) -> Tensor:
     """shape (sentences, classes)"""
-    return torch.cat([model(input_ids=b.input_ids, attention_mask=b.attention_mask) for b in trial.test])
+    return torch.cat([model(**b.inputs) for b in trial.test])
 
 
 def main(
