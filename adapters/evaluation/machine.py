@@ -6,13 +6,14 @@ import functools
 import os
 import platform
 import re
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["environment", "peak_memory", "reset_peak_memory"]
+__all__ = ["cpu_name", "environment", "installed_versions", "peak_memory", "reset_peak_memory"]
 
 _PACKAGES = ("torch", "transformers", "peft", "numba", "numpy", "qicircuits")
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -25,8 +26,13 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def _fixed() -> dict[str, Any]:
-    versions = {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)}
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
+    versions = installed_versions(_PACKAGES)
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "python": platform.python_version(), "versions": versions}
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of packages by name; those that are not installed are left out."""
+    return {name: metadata.version(name) for name in packages if _is_installed(name)}
 
 
 def _is_installed(name: str) -> bool:
@@ -36,7 +42,8 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """The processor's name, and the widest instructions that it has for matrices."""
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:

@@ -9,14 +9,12 @@ import json
 import os
 import platform
 import random
-import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -129,36 +127,21 @@ def ratio(slow: Summary, fast: Summary) -> float:
 
 def environment(packages: Sequence[str], seed: int) -> dict[str, Any]:
     """Where and with what something is measured; packages that are not installed are left out of the versions."""
-    found = {name: metadata.version(name) for name in packages if _installed(name)}
+    # Not above: it loads PEFT, which a script whose threads are yet to be pinned would do twice.
+    from adapters.evaluation.machine import cpu_name, installed_versions
+
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        "versions": found,
+        "versions": installed_versions(packages),
         "seed": seed,
         "commit": _commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-
-
-def _installed(name: str) -> bool:
-    try:
-        return bool(metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return False
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    model = re.search(r"^model name\s*: (.*)$", lines, flags=re.MULTILINE)
-    wide = " with AVX-512" if "avx512f" in lines else ""
-    return (model[1] if model else platform.machine()) + wide
 
 
 def _commit() -> str | None:
