@@ -1,7 +1,6 @@
 """What there is to say of one circuit: its cost, its native two-qubit gates, and what fits which machine."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +9,6 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from qicircuits import brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape
 from qicircuits.circuits import RBS, connectivity_report, to_native
 from qicircuits.circuits.native import NativeGate
 from qicircuits.drawing import draw_circuit
@@ -19,12 +17,7 @@ from qicircuits.resources import estimate
 
 from .compile import CompiledBlock
 
-__all__ = ["LAYOUTS", "CircuitSummary", "summarise_block", "summarise_layout"]
-
-LAYOUTS: dict[str, Callable[[int], Layout]] = {
-    make.__name__: make for make in (brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape)
-}
-"""The layouts by name."""
+__all__ = ["CircuitSummary", "summarise_block", "summarise_layout"]
 
 _DRAWN = 48  # most gates that are drawn as text: with the angles of more, a diagram fills the screen
 _NARROWEST = 40

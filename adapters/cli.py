@@ -11,10 +11,11 @@ import torch
 import typer
 from rich.console import Console
 
+from qicircuits.layouts import LAYOUTS
 from qicircuits.resources import IONS, SUPERCONDUCTING, Assumptions, estimate
 
 from .choices import ParameterMap
-from .circuit_summary import LAYOUTS, summarise_block, summarise_layout
+from .circuit_summary import summarise_block, summarise_layout
 from .cli_bench import bench
 from .cli_export import merge, to_lora
 from .cli_finetune import finetune

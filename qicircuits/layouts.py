@@ -1,12 +1,12 @@
 """Where the two-wire gates of a circuit stand: ordered pairs of wires, grouped in moments."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .subsets import check_integer
 
-__all__ = ["Layout", "brickwork", "butterfly", "pyramid", "round_robin", "staircase", "v_shape", "x_shape"]
+__all__ = ["LAYOUTS", "Layout", "brickwork", "butterfly", "pyramid", "round_robin", "staircase", "v_shape", "x_shape"]
 
 Pair = tuple[int, int]
 
@@ -235,6 +235,12 @@ def round_robin(n: int) -> Layout:
         pairs = (sorted((ring[p], ring[-1 - p])) for p in range(players // 2))
         moments.append(sorted((i, j) for i, j in pairs if j < n))
     return _layout("round_robin", n, moments)
+
+
+LAYOUTS: dict[str, Callable[[int], Layout]] = {
+    make.__name__: make for make in (brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape)
+}
+"""The layouts by name."""
 
 
 def _check_wires(n: int) -> int:

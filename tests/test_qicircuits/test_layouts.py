@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qicircuits import Layout, brickwork, butterfly, pyramid, round_robin, staircase, v_shape, x_shape
+from qicircuits.layouts import LAYOUTS
 from qicircuits.testing import layout_cases
 
 # name: (gates, depth, neighbours only) in closed form, for n >= 3
@@ -18,6 +19,10 @@ CLOSED_FORMS = {
     "butterfly": lambda n: (n // 2 * (n.bit_length() - 1), n.bit_length() - 1, False),
     "round_robin": lambda n: (n * (n - 1) // 2, n - 1 if n % 2 == 0 else n, False),
 }
+
+
+def test_every_layout_has_closed_forms_and_cases():
+    assert {layout.name for layout in layout_cases(4)} == set(CLOSED_FORMS) == set(LAYOUTS)
 
 
 @pytest.mark.parametrize("layout", list(layout_cases(33, min_n=3)), ids=repr)
