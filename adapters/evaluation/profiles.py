@@ -88,8 +88,8 @@ class Profile:
 
 
 _FAST = {
-    "text": {"steps": 40, "batch_size": 16, "max_length": 24, "train_limit": 2000, "test_limit": 300},
-    "image": {"steps": 40, "batch_size": 16, "train_limit": 1000, "test_limit": 300},
+    "text": {"steps": 60, "batch_size": 16, "max_length": 24, "train_limit": 2000, "test_limit": 600},
+    "image": {"steps": 60, "batch_size": 16, "train_limit": 1000, "test_limit": 600},
     "language": {"steps": 24, "batch_size": 4, "max_length": 48, "train_limit": 200, "test_limit": 48},
 }
 _FULL = {
@@ -98,10 +98,12 @@ _FULL = {
     "language": {"steps": 300, "batch_size": 8, "max_length": 128},
 }
 
+_TEXT = ("movie", "uci", "bbc", "r8", "tweets", "amazon", "valence", "newsgroups")
+
 PROFILES: dict[str, Profile] = {
     "fast": Profile(
         name="fast",
-        tasks={"text": ("movie", "bbc", "uci"), "image": ("fashion",), "language": ("brown",)},
+        tasks={"text": _TEXT, "image": ("fashion",), "language": ("brown",)},
         settings={suite: dict(values, precision="bfloat16") for suite, values in _FAST.items()},
         seeds=(0, 1, 2),
         thorough=False,
@@ -109,7 +111,7 @@ PROFILES: dict[str, Profile] = {
     "full": Profile(
         name="full",
         tasks={
-            "text": ("movie", "uci", "bbc", "r8", "tweets", "amazon", "valence", "newsgroups"),
+            "text": _TEXT,
             "image": ("fashion", "digits", "mnist", "emoji"),
             "language": ("brown",),
         },
