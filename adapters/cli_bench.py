@@ -168,7 +168,9 @@ def _failures_of(contenders: list[Contender], results: Results) -> dict[str, str
     """What failed of these contenders, in words."""
     wanted: set[Any] = set()
     for contender in contenders:
-        wanted |= {*contender.tuning_cells(), *(c for rate in contender.rates for c in contender.test_cells(rate))}
+        tuning = results.tuning_cells(contender)
+        rates = {*contender.rates, *(cell.rate for cell in tuning if cell.rate is not None)}
+        wanted |= {*tuning, *(cell for rate in rates for cell in contender.test_cells(rate))}
     return {
         f"{cell.label()}, rate {cell.rate:g}, seed {cell.seed}, {cell.split}": error
         for cell, error in results.failures.items()

@@ -18,13 +18,14 @@ class Contender:
 
     Args:
         cell: the setup, without a rate, of split "test".
-        rates: peak learning rates to choose from, on examples set apart from the training set.
+        rates: peak learning rates to choose from, on examples set apart from the training set, in ascending order; of
+            three or more, one beyond is tried too where the best is at their edge.
         seeds: of the cells that are measured on the test examples.
         tuned_on: the task whose examples set apart choose the rate, where it is not the cell's own: one of the same
             suite, so that all its tasks share one choice.
 
     Raises:
-        ValueError: the cell has a rate or another split, or there are no rates or seeds.
+        ValueError: the cell has a rate or another split, or there are no seeds or no ascending rates.
     """
 
     cell: Cell
@@ -37,6 +38,8 @@ class Contender:
             raise ValueError(f"a contender's cell has no rate, seed 0 and split 'test', got {self.cell}")
         if not self.rates or not self.seeds:
             raise ValueError(f"a contender needs rates and seeds, got {self.rates} and {self.seeds}")
+        if list(self.rates) != sorted(set(self.rates)):
+            raise ValueError(f"a contender's rates must ascend, got {self.rates}")
 
     def tuning_cells(self) -> list[Cell]:
         """One cell for each rate; none where there is no choice."""
@@ -45,6 +48,29 @@ class Contender:
         task = self.tuned_on or self.cell.task
         plain = replace(self.cell, task=task, split="tuning", seed=TUNING_SEED, measures=())
         return [replace(plain, rate=rate) for rate in self.rates]
+
+    def further_rate(self, tuning: Mapping[float, float], lower_is_better: bool) -> float | None:
+        """The rate beyond the smallest or the largest that is worth trying because that one is the best.
+
+        Three rates, such as 1e-3, 3e-3, 1e-2, lead to 3e-4 or 3e-2: a step repeats the one before the last.
+
+        Args:
+            tuning: score by rate, once all have been tried; rates at which training failed are absent.
+            lower_is_better: whether the score is a perplexity.
+
+        Returns:
+            None where the best is inside, or no better than its neighbour, or there are fewer than three rates.
+        """
+        if len(self.rates) < 3 or not tuning:
+            return None
+        low, second, third = self.rates[:3]
+        antepenultimate, penultimate, high = self.rates[-3:]
+        best = self.best_rate(tuning, lower_is_better)
+        edges = {low: (second, low * second / third), high: (penultimate, high * penultimate / antepenultimate)}
+        if best not in edges:
+            return None
+        neighbour, beyond = edges[best]
+        return None if tuning.get(neighbour) == tuning[best] else float(f"{beyond:.3g}")
 
     def test_cells(self, rate: float) -> list[Cell]:
         """One cell for each seed."""

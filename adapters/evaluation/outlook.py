@@ -25,7 +25,7 @@ def remaining_cells(contenders: Sequence[Contender], results: Results) -> list[C
     """Cells that are neither done nor failed, each once; where a rate is open, the seeds at the smallest."""
     cells: list[Cell] = []
     for contender in contenders:
-        rate, tuning = results.rate(contender), contender.tuning_cells()
+        rate, tuning = results.rate(contender), results.tuning_cells(contender)
         cells += tuning
         if rate is not None:
             cells += contender.test_cells(rate)

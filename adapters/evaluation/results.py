@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from .cells import Cell, Result
@@ -71,17 +71,21 @@ class Results:
         """The result of a cell, if there is one."""
         return self._results.get(cell)
 
+    def tuning_cells(self, contender: Contender) -> list[Cell]:
+        """Cells that choose a contender's rate: its own, and then one beyond where the best of these is an edge."""
+        cells = contender.tuning_cells()
+        if not cells or self._open(cells):
+            return cells
+        further = contender.further_rate(*self._tuning(cells))
+        return cells if further is None else [*cells, replace(cells[0], rate=further)]
+
     def rate(self, contender: Contender) -> float | None:
         """The rate that is chosen as soon as every rate has been tried; None before, or if all failed."""
-        cells = contender.tuning_cells()
-        if any(cell not in self._results and cell not in self.failures for cell in cells):
+        cells = self.tuning_cells(contender)
+        if self._open(cells):
             return None
-        tried = [result for cell in cells if (result := self.get(cell))]
-        if cells and not tried:
-            return None
-        lower_is_better = bool(tried) and tried[0].metric == "perplexity"
-        tuning = {result.cell.rate: result.score for result in tried if result.cell.rate is not None}
-        return contender.best_rate(tuning, lower_is_better)
+        tuning, lower_is_better = self._tuning(cells)
+        return None if cells and not tuning else contender.best_rate(tuning, lower_is_better)
 
     def of(self, contender: Contender) -> Measured | None:
         """What a contender reached; None as long as no seed has been measured at its chosen rate."""
@@ -89,5 +93,15 @@ class Results:
         if rate is None:
             return None
         runs = {cell.seed: run for cell in contender.test_cells(rate) if (run := self.get(cell))}
-        tuning = {c.rate: run.score for c in contender.tuning_cells() if c.rate is not None and (run := self.get(c))}
+        tuning, _ = self._tuning(self.tuning_cells(contender))
         return Measured(contender, rate, tuning, runs) if runs else None
+
+    def _open(self, cells: Iterable[Cell]) -> bool:
+        """Whether one of the cells has neither a result nor a failure."""
+        return any(cell not in self._results and cell not in self.failures for cell in cells)
+
+    def _tuning(self, cells: Iterable[Cell]) -> tuple[dict[float, float], bool]:
+        """Score by rate of the cells that have one, and whether a lower one is better."""
+        tried = [result for cell in cells if (result := self.get(cell))]
+        scores = {result.cell.rate: result.score for result in tried if result.cell.rate is not None}
+        return scores, bool(tried) and tried[0].metric == "perplexity"

@@ -61,7 +61,7 @@ def open_cells(contenders: Sequence[Contender], results: Results) -> Iterator[Ce
     """
     for contender in contenders:
         rate = results.rate(contender)
-        cells = contender.tuning_cells() if rate is None else contender.test_cells(rate)
+        cells = results.tuning_cells(contender) if rate is None else contender.test_cells(rate)
         for cell in cells:
             if results.get(cell) is None and cell not in results.failures:
                 yield cell

@@ -119,8 +119,39 @@ def test_the_best_rate_is_by_score_and_then_the_smallest():
         contender.best_rate({}, lower_is_better=False)
 
 
+@pytest.mark.parametrize(
+    ("scores", "further"),
+    [
+        ((0.7, 0.8, 0.6), None),
+        ((0.8, 0.7, 0.6), 3e-4),
+        ((0.6, 0.7, 0.8), 3e-2),
+        ((0.8, 0.8, 0.6), None),  # no better than its neighbour
+        ((None, None, 0.8), 3e-2),  # at the others training failed
+        ((None, None, None), None),
+    ],
+)
+def test_a_best_rate_at_the_edge_leads_to_one_beyond(scores, further):
+    contender = Contender(PLAIN, (1e-3, 3e-3, 1e-2), (0,))
+    results = Results(
+        [result(c, score) for c, score in zip(contender.tuning_cells(), scores, strict=True) if score],
+        {c: "diverged" for c, score in zip(contender.tuning_cells(), scores, strict=True) if not score},
+    )
+    cells = results.tuning_cells(contender)
+    assert [cell.rate for cell in cells[3:]] == ([] if further is None else [further])
+    assert (results.rate(contender) is None) == (further is not None or not any(scores))
+    for cell in cells[3:]:
+        results.add(result(cell, 0.9))
+        assert results.rate(contender) == further  # and it stays at one
+        assert len(results.tuning_cells(contender)) == 4
+
+
+def test_rates_must_ascend():
+    with pytest.raises(ValueError, match="rates must ascend"):
+        Contender(PLAIN, (1e-2, 1e-3), (0,))
+
+
 def test_contenders_of_one_setup_are_one():
-    a, b = Contender(PLAIN, (1e-3,), (0, 1)), Contender(PLAIN, (1e-2, 1e-3), (1, 2))
+    a, b = Contender(PLAIN, (1e-3,), (0, 1)), Contender(PLAIN, (1e-3, 1e-2), (1, 2))
     other = Contender(replace(PLAIN, size="r=8", method="lora"), (1e-3,), (0,))
     assert merge_contenders([a, other, b]) == [Contender(PLAIN, (1e-3, 1e-2), (0, 1, 2)), other]
 

@@ -19,8 +19,6 @@ from .tables import markdown_table, missing_note
 __all__ = ["BUDGET"]
 
 _BUDGETS = (10**3, 10**4, 10**5)
-_SHARE = 20  # the bar for the defaults: a twentieth of LoRA r=8's numbers ...
-_POINT = 1.0  # ... within one point of its mean
 
 
 @dataclass(frozen=True)
@@ -240,7 +238,7 @@ def _at_budgets(found: Sequence[Reached]) -> list[_AtBudget]:
 
 
 def _verdicts(suite: str, found: Sequence[Reached], budgets: Sequence[_AtBudget]) -> list[str]:
-    """One sentence on the budgets, and for text one on the bar that the defaults must pass."""
+    """One sentence on the budgets."""
     sentences = []
     if budgets:
         judged = ", ".join(f"{one.judgement()} up to {one.budget:,}" for one in budgets)
@@ -250,26 +248,7 @@ def _verdicts(suite: str, found: Sequence[Reached], budgets: Sequence[_AtBudget]
             f"{suite.capitalize()}: the best QuIC adapter against the best other method, both chosen by tuning, is "
             f"{judged} numbers; QuIC has the highest mean score {where}."
         )
-    if suite == "text":
-        sentences += _bar(found)
     return sentences
-
-
-def _bar(found: Sequence[Reached]) -> list[str]:
-    lora = next((one for one in found if one.entry == LORA), None)
-    if lora is None:
-        return []
-    limit = lora.numbers() // _SHARE
-    small = [one for one in found if _is_ours(one) and one.numbers() <= limit]
-    if not small:
-        return []
-    best = max(small, key=Reached.tuning)
-    apart = difference(best, lora)
-    passed = "reached" if apart.mean >= -_POINT else "missed"
-    return [
-        f"The bar for the defaults (within {_POINT:g} point of LoRA r=8 with at most 1/{_SHARE} of its "
-        f"{lora.numbers():,} numbers) is {passed} by {best.entry.name} with {best.numbers():,}: {words_of(apart)}."
-    ]
 
 
 BUDGET = Question(
