@@ -77,7 +77,9 @@ class TestEveryQuestion:
         for profile in PROFILES.values():
             for contender in question.contenders(profile):
                 assert contender.cell.method in METHODS
-                parse_size(contender.cell.size)
+                values = parse_size(contender.cell.size) | dict(contender.cell.options)
+                count = METHODS[contender.cell.method].count
+                assert count is None or count(384, 384, values) > 0  # and fits the width of every offline encoder
 
     def test_has_a_page_whose_figures_are_drawn_and_shown(self, question, tmp_path):
         page = question.page(FAST, invented(question, some_gain))

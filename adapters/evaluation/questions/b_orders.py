@@ -23,7 +23,7 @@ _HIGHER = (
     ours("K = 3: one block", "orders=1+2+3"),
     ours("K = 4: 5 blocks", "orders=1+2+3+4,n_blocks=5"),
     ours("K = 5: 5 blocks", "orders=1+2+3+4+5,n_blocks=5"),
-    ours("K = 6: 5 blocks", "orders=1+2+3+4+5+6,n_blocks=5"),
+    ours("K = 6: 3 blocks", "orders=1+2+3+4+5+6,n_blocks=3"),
 )
 _CONTROLS = (
     Entry("random subspace of so(377)", "second", "control_subspace", "orders=1+2+3"),
