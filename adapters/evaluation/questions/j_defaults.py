@@ -20,9 +20,10 @@ _POINT = 1.0  # ... within one point of its mean
 
 _CANDIDATES = (
     QUIC,
-    ours("QuIC (1, 2), 8 blocks", "orders=1+2,n_blocks=8"),
-    ours("QuIC (1, 2), 4 blocks shared", "orders=1+2,n_blocks=4,block_share"),
-    ours("QuIC (1, 2, 3), all linear", "orders=1+2+3", "second", targets=ALL_LINEAR),
+    ours("2 blocks, shared", "orders=1+2,n_blocks=2,block_share"),
+    ours("4 blocks, shared", "orders=1+2,n_blocks=4,block_share"),
+    ours("4 blocks, shared, query to output", "orders=1+2,n_blocks=4,block_share", "second", targets="attention"),
+    ours("8 blocks, shared, all linear", "orders=1+2,n_blocks=8,block_share", "second", targets=ALL_LINEAR),
 )
 
 
