@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .cells import Cell
@@ -19,7 +19,7 @@ class Contender:
     Args:
         cell: the setup, without a rate, of split "test".
         rates: peak learning rates to choose from, on examples set apart from the training set, in ascending order; of
-            three or more, one beyond is tried too where the best is at their edge.
+            three or more, one or two beyond are tried too where the best is at their edge.
         seeds: of the cells that are measured on the test examples.
         tuned_on: the task whose examples set apart choose the rate, where it is not the cell's own: one of the same
             suite, so that all its tasks share one choice.
@@ -49,28 +49,29 @@ class Contender:
         plain = replace(self.cell, task=task, split="tuning", seed=TUNING_SEED, measures=())
         return [replace(plain, rate=rate) for rate in self.rates]
 
-    def further_rate(self, tuning: Mapping[float, float], lower_is_better: bool) -> float | None:
+    def further_rate(
+        self, tried: Sequence[float], tuning: Mapping[float, float], lower_is_better: bool
+    ) -> float | None:
         """The rate beyond the smallest or the largest that is worth trying because that one is the best.
 
         Three rates, such as 1e-3, 3e-3, 1e-2, lead to 3e-4 or 3e-2: a step repeats the one before the last.
 
         Args:
-            tuning: score by rate, once all have been tried; rates at which training failed are absent.
+            tried: all rates so far.
+            tuning: score by rate; rates at which training failed are absent.
             lower_is_better: whether the score is a perplexity.
 
         Returns:
             None where the best is inside, or no better than its neighbour, or there are fewer than three rates.
         """
-        if len(self.rates) < 3 or not tuning:
+        if len(tried) < 3 or not tuning:
             return None
-        low, second, third = self.rates[:3]
-        antepenultimate, penultimate, high = self.rates[-3:]
+        ascending = sorted(tried)
         best = self.best_rate(tuning, lower_is_better)
-        edges = {low: (second, low * second / third), high: (penultimate, high * penultimate / antepenultimate)}
-        if best not in edges:
-            return None
-        neighbour, beyond = edges[best]
-        return None if tuning.get(neighbour) == tuning[best] else float(f"{beyond:.3g}")
+        for end, neighbour, next_one in (ascending[:3], ascending[:-4:-1]):
+            if best == end and tuning.get(neighbour) != tuning[best]:
+                return float(f"{end * neighbour / next_one:.3g}")
+        return None
 
     def test_cells(self, rate: float) -> list[Cell]:
         """One cell for each seed."""

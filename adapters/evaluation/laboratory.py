@@ -129,7 +129,7 @@ def _settings(profile: Profile, results: Results) -> str:
         f"{seconds / 60:.0f} minutes in all, one after the other; seeds {', '.join(map(str, profile.seeds))}.\n\n"
         f"{markdown_table(['suite', *(name.replace('_', ' ') for name in columns)], rows)}\n\n"
         "All methods on a task have the same steps, batches, first head and data. The peak learning rate of each "
-        f"method, at each size {_tuned_on(profile)}, is the best of its own few, and of one beyond where the best is "
+        f"method, at each size {_tuned_on(profile)}, is the best of its own few, and of up to two beyond where it is "
         "the smallest or the largest, tried with another seed on a fifth of the training examples set apart; the "
         "test examples have no part in it. AdamW without weight decay, a rate that rises over the first 6 % of "
         "the steps and falls to zero, no dropout. The head beside an adapter "

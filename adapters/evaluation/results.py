@@ -11,6 +11,8 @@ from .contenders import Contender
 
 __all__ = ["Measured", "Results"]
 
+_BEYOND = 2  # rates tried at most beyond a grid
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -72,12 +74,17 @@ class Results:
         return self._results.get(cell)
 
     def tuning_cells(self, contender: Contender) -> list[Cell]:
-        """Cells that choose a contender's rate: its own, and then one beyond where the best of these is an edge."""
+        """Cells that choose a contender's rate: its own, then those beyond where the best so far is at the edge."""
         cells = contender.tuning_cells()
-        if not cells or self._open(cells):
-            return cells
-        further = contender.further_rate(*self._tuning(cells))
-        return cells if further is None else [*cells, replace(cells[0], rate=further)]
+        for _ in range(_BEYOND):
+            if not cells or self._open(cells):
+                break
+            tried = [cell.rate for cell in cells if cell.rate is not None]
+            further = contender.further_rate(tried, *self._tuning(cells))
+            if further is None:
+                break
+            cells.append(replace(cells[0], rate=further))
+        return cells
 
     def rate(self, contender: Contender) -> float | None:
         """The rate that is chosen as soon as every rate has been tried; None before, or if all failed."""

@@ -139,10 +139,16 @@ def test_a_best_rate_at_the_edge_leads_to_one_beyond(scores, further):
     cells = results.tuning_cells(contender)
     assert [cell.rate for cell in cells[3:]] == ([] if further is None else [further])
     assert (results.rate(contender) is None) == (further is not None or not any(scores))
-    for cell in cells[3:]:
-        results.add(result(cell, 0.9))
-        assert results.rate(contender) == further  # and it stays at one
-        assert len(results.tuning_cells(contender)) == 4
+
+
+def test_at_most_two_rates_beyond_a_grid_are_tried():
+    contender = Contender(PLAIN, (1e-3, 3e-3, 1e-2), (0,))
+    results = Results()
+    for _ in range(9):
+        for cell in results.tuning_cells(contender):
+            results.add(result(cell, 1 - cell.rate))  # the smaller the better, for ever
+    assert sorted(cell.rate for cell in results.tuning_cells(contender)) == [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+    assert results.rate(contender) == 1e-4
 
 
 def test_rates_must_ascend():

@@ -139,8 +139,10 @@ _FIGURE = (
     "alone is OFT on outputs: it counts as a rival."
 )
 _COST = (
-    "![Mean score against bytes, time of a step and peak memory](a_cost.svg)\n\n"
-    "One mark a method: the size with the best score on the examples set apart for tuning."
+    "![Mean score against bytes and time of a step](a_cost.svg)\n\n"
+    "One mark a method: the size with the best score on the examples set apart for tuning. Memory is measured alone "
+    "on the machine, for that of a process that runs one cell after the other says little: it is on the page of "
+    "[cost](i_cost.md)."
 )
 
 
@@ -165,7 +167,6 @@ def _marks(families: Sequence[_Family], found: Sequence[Reached]) -> dict[str, t
     axes = {
         "size of the file": ("bytes", lambda one: float(one.n_bytes())),
         "time": ("milliseconds of a step", lambda one: 1e3 * one.step_seconds()),
-        "memory": ("peak MiB of the process", lambda one: (one.memory() or 0) / 2**20),
     }
     panels: dict[str, tuple[list[Mark], str]] = {title: ([], words) for title, (words, _) in axes.items()}
     for family in families:
@@ -183,7 +184,6 @@ def _table(found: Sequence[Reached], frontier: Sequence[Reached], tasks: Sequenc
     rows = []
     for one in sorted(found, key=Reached.numbers):
         bar = one.bar()
-        memory = one.memory()
         rows.append(
             [
                 one.entry.name,
@@ -193,10 +193,9 @@ def _table(found: Sequence[Reached], frontier: Sequence[Reached], tasks: Sequenc
                 "yes" if one in frontier else "",
                 f"{one.n_bytes():,}",
                 f"{1e3 * one.step_seconds():.0f} ms",
-                "" if memory is None else f"{memory / 2**20:.0f}",
             ]
         )
-    return markdown_table(["", "numbers", *tasks, "mean", "frontier", "bytes", "step", "peak MiB"], rows)
+    return markdown_table(["", "numbers", *tasks, "mean", "frontier", "bytes", "step"], rows)
 
 
 def _is_ours(one: Reached) -> bool:
@@ -258,7 +257,7 @@ BUDGET = Question(
         "Every method at several sizes, on the same modules, with the same steps, batches and first head, each with "
         "its learning rate chosen on examples set apart from training. A method is worth its place where no other "
         "reaches more with as few numbers: on the Pareto frontier. Numbers are those that are trained, each once, "
-        "without the head; the same scores against bytes, time and memory show what the count hides."
+        "without the head; the same scores against bytes and time show what the count hides."
     ),
     contenders=_contenders,
     page=_page,

@@ -107,11 +107,6 @@ class Reached:
         """Seconds of a training step: the median over tasks and seeds."""
         return float(np.median([run.seconds_per_step for m in self.measured.values() for run in m.runs.values()]))
 
-    def memory(self) -> float | None:
-        """Peak resident bytes while training, the mean over tasks and seeds; None where one is unknown."""
-        found = [run.peak_memory for m in self.measured.values() for run in m.runs.values()]
-        return None if any(peak is None for peak in found) else fmean(peak for peak in found if peak is not None)
-
     def tuning(self) -> float:
         """Score at the chosen rates on the examples set apart from training, in points, the mean over tasks."""
         return fmean(
