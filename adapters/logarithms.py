@@ -1,6 +1,7 @@
 """From rotations back: their logarithms in the Lie algebra so(n), and the numbers by which a map gives them."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import scipy.linalg
@@ -10,7 +11,7 @@ from torch import Tensor
 from qicircuits.givens import angles_from_orthogonal, orthogonal_from_angles
 from qicircuits.orthogonal import skew
 
-from .choices import MapName
+from .choices import MapName, ParameterMap
 from .maps import rotations
 
 __all__ = [
@@ -112,7 +113,7 @@ def parameters_of_rotations(parameter_map: MapName, matrices: Tensor, dtype: tor
 
     Raises:
         ValueError: the map is "cayley", and an A has an eigenvalue -1, or one so near to it that the numbers, rounded
-            to `dtype`, would give another A.
+            to `dtype`, would give another A; or the map is one that only comparisons use.
     """
     if parameter_map == "exponential":
         numbers = upper_triangle(logarithm(matrices))
@@ -121,11 +122,13 @@ def parameters_of_rotations(parameter_map: MapName, matrices: Tensor, dtype: tor
         reversal = orthogonal_from_angles(torch.full((n * (n - 1) // 2,), math.pi / 2, dtype=torch.float64))
         numbers = angles_from_orthogonal(reversal @ matrices) - math.pi / 2
         numbers = torch.where(numbers <= -math.pi, numbers + 2 * math.pi, numbers)
-    else:
+    elif parameter_map == "cayley":
         identity = torch.eye(matrices.shape[-1], dtype=torch.float64)
         solved, _ = torch.linalg.solve_ex(identity + matrices, identity - matrices)
         numbers = upper_triangle(solved)
         _check_size(numbers, matrices, dtype)
+    else:
+        raise ValueError(f"a map is turned around that is one of {get_args(ParameterMap)}, got {parameter_map!r}")
     return numbers.to(dtype)
 
 

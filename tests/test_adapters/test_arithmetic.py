@@ -122,6 +122,11 @@ def test_half_turns_have_numbers_of_these_maps(parameter_map, dtype):
     )
 
 
+def test_maps_of_comparisons_are_not_turned_around():
+    with pytest.raises(ValueError, match=r"is one of \('cayley', .*\), got 'free'"):
+        parameters_of_rotations("free", torch.eye(3, dtype=torch.float64)[None], torch.float64)
+
+
 @pytest.mark.parametrize("angle", [math.pi, math.pi - 1e-5])
 def test_cayley_refuses_what_it_cannot_give(angle):
     rotation = Rotation(plan_blocks(6, (1,)), "cayley")

@@ -1,6 +1,7 @@
 """`quic verify` and `quic circuit`: what they print and write, their exit codes and one-line errors."""
 
 import json
+from typing import get_args
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from adapters import QuICConfig, compile_adapter, verify_adapter
+from adapters.choices import ParameterMap
 from adapters.cli import app
 from adapters.compile import compile_saved
 from adapters.rotation import Rotation
@@ -28,7 +30,7 @@ def adapted(**config):
     )
 
 
-@pytest.fixture(params=["cayley", "exponential", "rbs"])
+@pytest.fixture(params=get_args(ParameterMap))
 def saved(request, tmp_path):
     model = adapted(parameter_map=request.param)
     model.save_pretrained(tmp_path / "adapter")

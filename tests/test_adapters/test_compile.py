@@ -1,6 +1,7 @@
 """Adapters as circuits: every block of every kind verifies, and what is wrong does not."""
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pennylane as qml
@@ -13,6 +14,7 @@ from qiskit.quantum_info import Operator
 from torch import nn
 
 from adapters import QuICConfig, compile_adapter, verify_adapter
+from adapters.choices import ParameterMap
 from adapters.rotation import Rotation
 from adapters.verify import check_blocks
 from qicircuits import compound_matrix, is_orthogonal, orthogonal_from_angles
@@ -151,7 +153,7 @@ def test_blocks_are_checked_one_by_one():
     assert dataclasses.astuple(verify_adapter(model).blocks[0])[:2] == ("base_model.model.first", 0)
 
 
-@pytest.mark.parametrize("parameter_map", ["cayley", "exponential", "rbs"])
+@pytest.mark.parametrize("parameter_map", get_args(ParameterMap))
 @pytest.mark.parametrize("layout", ["brickwork", "pyramid"])
 def test_every_map_compiles_to_both_layouts(parameter_map, layout):
     model = adapted(parameter_map=parameter_map, orders=(3, 2, 1), features=(64, 33), n_blocks=1)

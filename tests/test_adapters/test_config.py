@@ -1,6 +1,7 @@
 """QuICConfig: checked values, the round trip through a folder, and damaged or foreign files."""
 
 import json
+from typing import get_args
 
 import pytest
 import safetensors.torch
@@ -11,6 +12,7 @@ from peft import LoraConfig, PeftConfig
 from peft.tuners.tuners_utils import BaseTuner
 
 from adapters import QuICConfig
+from adapters.choices import ParameterMap
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -88,7 +90,7 @@ def test_trained_biases_need_a_peft_that_saves_them(monkeypatch):
     orders=st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True),
     blocks=st.sampled_from([{}, {"n_blocks": 3}, {"block_size": 17}]),
     block_share=st.booleans(),
-    parameter_map=st.sampled_from(["cayley", "exponential", "rbs"]),
+    parameter_map=st.sampled_from(get_args(ParameterMap)),
     side=st.sampled_from(["out", "in", "both"]),
     scaling=st.booleans(),
     n_factors=st.integers(1, 3),

@@ -1,6 +1,7 @@
 """Several factors: R is their product, mixes more than one factor does, and lives as a layer with one does."""
 
 import json
+from typing import get_args
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from peft import PeftModel, get_peft_model
 from tiny_models import bert, layers, output, turn
 
 from adapters import QuICConfig, compile_adapter, rows, verify_adapter
+from adapters.choices import ParameterMap
 from adapters.mixing import count_apart, factors_to_mix, positions
 from adapters.plan import plan_blocks
 from adapters.resources import saved_blocks
@@ -58,7 +60,7 @@ def test_applied_is_the_product_and_orthogonal(n_factors, orders, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("parameter_map", ["cayley", "exponential", "rbs"])
+@pytest.mark.parametrize("parameter_map", get_args(ParameterMap))
 def test_the_start_is_exact_and_every_factor_moves_from_it(parameter_map, form):
     rotation, parameters = rotation_and_parameters(3, (1, 2), form, parameter_map)
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):

@@ -1,14 +1,17 @@
 """Frames: J turned around, against a dense J by forward differences of the maps and by autograd."""
 
+from typing import get_args
+
 import pytest
 import torch
 
+from adapters.choices import ParameterMap
 from adapters.frames import frame, jacobian
 from adapters.logarithms import upper_triangle
 from adapters.maps import rotations
 from qicircuits import compound_matrix
 
-MAPS = ("cayley", "exponential", "rbs")
+MAPS = get_args(ParameterMap)
 
 
 def numbers(n, std=0.3, rows=2):

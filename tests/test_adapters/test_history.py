@@ -1,5 +1,7 @@
 """The recorder of training: what it records is what the adapter is, by hand, in the Trainer, and from a file."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from transformers import Trainer, TrainingArguments
 
 from adapters import QuICConfig
+from adapters.choices import ParameterMap
 from adapters.distance import distance_from_identity, eigenvalue_angles, turning_angles
 from adapters.history import AdapterHistory
 from adapters.plan import plan_blocks
@@ -17,7 +20,7 @@ from adapters.rotation import Rotation
 from qicircuits import is_orthogonal
 from qicircuits.drawing import draw_training
 
-MAPS = ["cayley", "exponential", "rbs"]
+MAPS = get_args(ParameterMap)
 
 
 class Regression(nn.Module):

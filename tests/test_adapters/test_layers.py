@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from typing import get_args
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from adapters import QuICConfig
+from adapters.choices import ParameterMap
 from qicircuits import is_orthogonal
 
-MAPS = ("cayley", "exponential", "rbs")
+MAPS = get_args(ParameterMap)
 ORDERS = ((1,), (2,), (3,), (2, 3), (1, 2))
 BLOCKS = ({}, {"n_blocks": 2}, {"n_blocks": 2, "block_share": True}, {"block_size": 14})
 

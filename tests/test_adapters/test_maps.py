@@ -2,6 +2,7 @@
 
 import copy
 import io
+from typing import get_args
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from adapters import QuICConfig
+from adapters.choices import ParameterMap
 from adapters.maps import LayerRotations, rotations, share_rotations
 from adapters.rotation import Rotation
 from qicircuits import cayley, exponential, swap_network
 
-MAPS = ("cayley", "exponential", "rbs")
+MAPS = get_args(ParameterMap)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """No tensor of the size of R, d x d, is made: not in a forward, not in a backward, not for the backward."""
 
+from typing import get_args
+
 import pytest
 import torch
 from peft import get_peft_model
@@ -7,6 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adapters import QuICConfig, rotation
+from adapters.choices import ParameterMap
 
 FEATURES, TOKENS = 768, 3
 
@@ -26,7 +29,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("kernels", [True, False])
-@pytest.mark.parametrize("parameter_map", ["cayley", "exponential", "rbs"])
+@pytest.mark.parametrize("parameter_map", get_args(ParameterMap))
 @pytest.mark.parametrize("side", ["out", "in"])
 @pytest.mark.parametrize(("orders", "n_factors"), [((1, 2), 1), ((2,), 1), ((1, 3), 1), ((1, 2), 3)])
 def test_nothing_of_the_size_of_r_is_made(orders, n_factors, side, parameter_map, kernels, monkeypatch):

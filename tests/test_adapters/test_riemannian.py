@@ -4,6 +4,7 @@ import copy
 import io
 import itertools
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -13,12 +14,13 @@ from torch import nn
 from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
 from adapters import QuICConfig, RiemannianAdam, riemannian_groups
+from adapters.choices import ParameterMap
 from adapters.logarithms import parameters_of_rotations
 from adapters.maps import rotations
 from qicircuits import is_orthogonal, random_orthogonal
 
 GOAL = random_orthogonal(5, batch_shape=(3,), generator=torch.Generator().manual_seed(7))
-MAPS = ("cayley", "exponential", "rbs")
+MAPS = get_args(ParameterMap)
 LABELS = torch.tensor([0, 1, 0])
 
 

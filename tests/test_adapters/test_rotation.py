@@ -1,13 +1,16 @@
 """Rotation: R applied is the block-diagonal R built, is orthogonal, exact at zero, and moves from there."""
 
+from typing import get_args
+
 import pytest
 import torch
 
+from adapters.choices import ParameterMap
 from adapters.plan import plan_blocks
 from adapters.rotation import Rotation
 from qicircuits import compound_matrix, is_orthogonal
 
-MAPS = ("cayley", "exponential", "rbs")
+MAPS = get_args(ParameterMap)
 ORDERS = ((1,), (2,), (3,), (2, 3), (1, 2), (2, 1))
 FORMS = (
     {},

@@ -1,10 +1,12 @@
 """The distance of two rotations, against matrices that are built."""
 
 import dataclasses
+from typing import get_args
 
 import pytest
 import torch
 
+from adapters.choices import ParameterMap
 from adapters.plan import plan_blocks
 from adapters.rotation import Rotation
 from adapters.rotation_change import rotation_change
@@ -31,7 +33,7 @@ def draw(plan, scale, seed):
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
-@pytest.mark.parametrize("parameter_map", ["cayley", "exponential", "rbs"])
+@pytest.mark.parametrize("parameter_map", get_args(ParameterMap))
 @pytest.mark.parametrize("scale", [1e-9, 0.1, 3.0])
 def test_the_norms_are_those_of_the_difference(plan, parameter_map, scale):
     rotation = Rotation(plan, parameter_map)

@@ -1,6 +1,7 @@
 """Adapted models under tools of torch: compile without a graph break, export, data-parallel and sharded training."""
 
 import os
+from typing import get_args
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from adapters import QuICConfig
+from adapters.choices import ParameterMap
 
-MAPS = ("cayley", "exponential", "rbs")
+MAPS = get_args(ParameterMap)
 
 
 def adapted_bert():
