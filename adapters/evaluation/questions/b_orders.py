@@ -8,11 +8,10 @@ from ..contenders import Contender
 from ..pages import Page
 from ..profiles import Profile
 from ..results import Results
-from .entries import Entry, Reached, contenders_of, difference, judge, reached, words_of
-from .figures import Row, draw_comparison
+from .comparison import Comparison, compare
+from .entries import Entry, Reached, contenders_of, difference, judge, words_of
 from .line_up import HEAD, ours, text_tasks
 from .question import Question
-from .tables import comparison_table, missing_note
 
 __all__ = ["ORDERS"]
 
@@ -60,42 +59,30 @@ def _contenders(profile: Profile) -> list[Contender]:
 
 
 def _page(profile: Profile, results: Results) -> Page:
-    tasks = text_tasks(profile)
     figures, parts, verdicts = {}, [], []
     for name, (first, higher, controls) in _groups(profile).items():
-        entries = [first, *higher, *controls]
-        everyone = reached(results, profile, [HEAD, *entries], tasks)
-        head, found = [o for o in everyone if o.entry == HEAD], [o for o in everyone if o.entry != HEAD]
-        if not found or found[0].entry != first or len(found) == 1:
+        compared = compare(results, profile, first, [*higher, *controls], text_tasks(profile))
+        if compared is None:
             continue
-        rows = [_row(one, found[0]) for one in found]
-        figures[name] = draw_comparison(rows, head[0].bar() if head else None, "K = 1", "mean score, points")
-        parts.append(f"![Score by the highest order K, at about {found[0].numbers():,} numbers]({name}.svg)\n")
-        parts.append(
-            missing_note([e.name for e in entries], found) + comparison_table([*head, *found], found[0], tasks)
-        )
-        verdicts.append(_verdict(found, higher, controls))
+        figures[name] = compared.figure()
+        numbers = compared.reference.numbers()
+        parts += [f"![Score by the highest order K, at about {numbers:,} numbers]({name}.svg)\n", compared.table()]
+        verdicts.append(_verdict(compared, higher))
     return Page(" ".join(verdicts) or "Not measured yet.", "\n".join(parts), figures)
 
 
-def _row(one: Reached, reference: Reached) -> Row:
-    if one.entry == reference.entry:
-        return Row(one.entry.name, one.entry.role, one.bar())
-    return Row(one.entry.name, one.entry.role, one.bar(), difference(one, reference))
-
-
-def _verdict(found: Sequence[Reached], higher: Sequence[Entry], controls: Sequence[Entry]) -> str:
+def _verdict(compared: Comparison, higher: Sequence[Entry]) -> str:
     """Whether the best higher order, by tuning, beats K = 1 and every other control."""
-    first = found[0]
-    tried = [one for one in found if one.entry in higher]
+    tried = [one for one in compared.others if one.entry in higher]
     if not tried:
         return "No higher order is measured yet."
     best = max(tried, key=Reached.tuning)
-    against = [(one.entry.name, difference(best, one)) for one in found if one.entry in (first.entry, *controls)]
+    controls = [one for one in compared.others if one.entry not in higher]
+    against = [(one.entry.name, difference(best, one)) for one in (compared.reference, *controls)]
     listed = "; ".join(f"{name} {words_of(apart)}, {judge(apart)}" for name, apart in against)
     sentence = (
-        f"At about {first.numbers():,} numbers, the higher order with the best tuning score, {best.entry.name}, "
-        f"against controls of its dimension: {listed}."
+        f"At about {compared.reference.numbers():,} numbers, the higher order with the best tuning score, "
+        f"{best.entry.name}, against controls of its dimension: {listed}."
     )
     wins = [judge(apart) for _, apart in against]
     if all(win == "better" for win in wins):

@@ -41,7 +41,8 @@ class Comparison:
         for one in self.others:
             rows.append(Row(one.entry.name, one.entry.role, one.bar(), difference(one, self.reference)))
         probe = self.probe.bar() if self.probe else None
-        return draw_comparison(rows, probe, self.reference.entry.name, "mean score, points")
+        short = self.reference.entry.name.partition(":")[0]  # the first row says the rest
+        return draw_comparison(rows, probe, short, "mean score, points")
 
     def table(self) -> str:
         """The same as a table, with what is missing."""

@@ -22,31 +22,21 @@ __all__ = ["COST"]
 _BENCHMARK = Path(__file__).parents[3] / "docs" / "benchmarks" / "results" / "adapter_step.json"
 _THREADS, _MODEL = "1", "bert"
 _QUIC_3 = ours("QuIC (1, 2, 3)", "orders=1+2+3")
-_TIMED = {
-    "lora": "LoRA r=8",
-    "oft": "OFT",
-    "boft": "BOFT",
-    "hra": "HRA",
-    "road": "RoAd",
-    "psoft": "PSOFT",
-    "vera": "VeRA",
-    "fourierft": "FourierFT",
-    "randlora": "RandLoRA",
-    "c3a": "C3A",
-}
-"""The benchmark's name of a method."""
+_TIMED = ("oft", "boft", "hra", "road", "psoft", "vera", "fourierft", "randlora", "c3a")
+"""The methods whose step is timed; the benchmark calls them by their titles."""
 
 
 def _pairs(profile: Profile) -> list[tuple[Entry, str]]:
-    """Entries whose accuracy is measured here and whose step is measured by the engine's benchmark."""
-    found = [(QUIC, "QuIC cayley N=1 (1, 2)"), (_QUIC_3, "QuIC cayley N=1 (1, 2, 3)")]
-    found.append((LORA, _TIMED["lora"]))
-    seen = {"lora"}
-    for entry in peers(profile):
-        if entry.method in _TIMED and entry.method not in seen:
-            seen.add(entry.method)
-            found.append((entry, _TIMED[entry.method]))
-    return [*found, (FULL, "full"), (HEAD, "head only")]
+    """Entries whose accuracy is measured here, and what the benchmark that measures their step calls them."""
+    smallest = {entry.method: entry for entry in reversed(peers(profile))}
+    return [
+        (QUIC, "QuIC cayley N=1 (1, 2)"),
+        (_QUIC_3, "QuIC cayley N=1 (1, 2, 3)"),
+        (LORA, LORA.name),
+        *((smallest[method], _title(smallest[method])) for method in _TIMED),
+        (FULL, "full"),
+        (HEAD, "head only"),
+    ]
 
 
 def _contenders(profile: Profile) -> list[Contender]:
@@ -63,7 +53,7 @@ def _page(profile: Profile, results: Results) -> Page:
     timed = [(found[entry], methods[name]) for entry, name in pairs if entry in found]
     if not timed or QUIC not in found:
         return Page("Not measured yet.", "")
-    lora = methods[_TIMED["lora"]]["step"]["median"]
+    lora = methods[LORA.name]["step"]["median"]
     marks: dict[str, tuple[list[Mark], str]] = {
         "time": ([_mark(one, step["step"]["median"] / lora) for one, step in timed], "time of a step, of LoRA's"),
         "memory": ([_mark(one, step["step_bytes"] / 2**20) for one, step in timed], "MiB that a step takes"),
@@ -85,11 +75,12 @@ _NOTE = (
 
 
 def _mark(one: Reached, x: float) -> Mark:
-    return Mark(_short(one), one.entry.role, Bar(x), one.bar())
+    return Mark(_title(one.entry), one.entry.role, Bar(x), one.bar())
 
 
-def _short(one: Reached) -> str:
-    return one.entry.name if one.entry.method in ("quic", "head", "full") else one.entry.name.split()[0]
+def _title(entry: Entry) -> str:
+    """The method without its size: the others' sizes are too long for a figure."""
+    return entry.name if entry.method in ("quic", "head", "full") else entry.name.split()[0]
 
 
 def _table(timed: Sequence[tuple[Reached, Mapping[str, Any]]], lora: float) -> str:

@@ -20,22 +20,22 @@ QUIC = Entry("QuIC (1, 2)", "quic", "quic", "orders=1+2", measures=("jacobian", 
 
 ALL_LINEAR = "all_linear"
 
-# One or two sizes of each method for a profile that is not thorough: where it is known to do well with few numbers.
-_FEW = {
-    "lora": ("r=1", "r=8"),
-    "oft": ("oft_block_size=2", "oft_block_size=8"),
-    "boft": ("boft_block_size=4",),
-    "hra": ("r=2",),
-    "road": ("variant=road_1",),
-    "psoft": ("r=16", "r=64"),
-    "vera": ("r=256",),
-    "fourierft": ("n_frequency=1000",),
-    "ia3": ("side=out",),
-    "lokr": ("r=1,decompose_factor=8",),
-    "randlora": ("r=384",),
-    "c3a": ("block_size=384",),
-    "tinylora": ("r=8,u=64", "r=32,u=1024"),
-    "ether": ("n_blocks=4,plus",),
+# The title of each method, and a size or two for a profile that is not thorough: where it does well with few numbers.
+_PEERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "lora": ("LoRA", ("r=1", "r=8")),
+    "oft": ("OFT", ("oft_block_size=2", "oft_block_size=8")),
+    "boft": ("BOFT", ("boft_block_size=4",)),
+    "hra": ("HRA", ("r=2",)),
+    "road": ("RoAd", ("variant=road_1",)),
+    "psoft": ("PSOFT", ("r=16", "r=64")),
+    "vera": ("VeRA", ("r=256",)),
+    "fourierft": ("FourierFT", ("n_frequency=1000",)),
+    "ia3": ("IA3", ("side=out",)),
+    "lokr": ("LoKr", ("r=1,decompose_factor=8",)),
+    "randlora": ("RandLoRA", ("r=384",)),
+    "c3a": ("C3A", ("block_size=384",)),
+    "tinylora": ("TinyLoRA", ("r=8,u=64", "r=32,u=1024")),
+    "ether": ("ETHER", ("n_blocks=4,plus",)),
 }
 
 
@@ -61,33 +61,12 @@ def lora(size: str) -> Entry:
 def peers(profile: Profile) -> list[Entry]:
     """Every method that is neither ours, nor a control, nor the head or the whole model: all sizes, or a few."""
     found = []
-    for name in _FEW:
-        sizes = METHODS[name].sizes if profile.thorough else _FEW[name]
+    for name, (title, few) in _PEERS.items():
         role = "control" if name == "oft" else "other"
-        found += [lora(size) if name == "lora" else Entry(_title(name, size), role, name, size) for size in sizes]
+        for size in METHODS[name].sizes if profile.thorough else few:
+            shown = size.replace("boft_", "").replace("oft_", "").replace(",", ", ")
+            found.append(lora(size) if name == "lora" else Entry(f"{title} {shown}", role, name, size))
     return found
-
-
-def _title(name: str, size: str) -> str:
-    """A method and its size: "LoKr r=1, decompose_factor=8"."""
-    return f"{_TITLES[name]} {size.replace('boft_', '').replace('oft_', '').replace(',', ', ')}"
-
-
-_TITLES = {
-    "oft": "OFT",
-    "boft": "BOFT",
-    "hra": "HRA",
-    "road": "RoAd",
-    "psoft": "PSOFT",
-    "vera": "VeRA",
-    "fourierft": "FourierFT",
-    "ia3": "IA3",
-    "lokr": "LoKr",
-    "randlora": "RandLoRA",
-    "c3a": "C3A",
-    "tinylora": "TinyLoRA",
-    "ether": "ETHER",
-}
 
 
 def text_tasks(profile: Profile, count: int = 2) -> tuple[str, ...]:
