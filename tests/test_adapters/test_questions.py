@@ -12,9 +12,8 @@ from adapters.evaluation.profiles import PROFILES
 from adapters.evaluation.questions import QUESTIONS
 from adapters.evaluation.questions.c_artefact import gradients_at_start
 from adapters.evaluation.questions.entries import contenders_of, difference, reached, spread_within
-from adapters.evaluation.questions.figures import Bar
 from adapters.evaluation.questions.line_up import HEAD, LORA, QUIC, peers
-from adapters.evaluation.questions.picture import save_figure
+from adapters.evaluation.questions.picture import Bar, save_figure
 from adapters.evaluation.results import Results
 from adapters.evaluation.rivals import METHODS, parse_size
 

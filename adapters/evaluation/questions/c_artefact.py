@@ -16,8 +16,10 @@ from ..results import Results
 from ..rivals import parse_size
 from ..rivals.paper import DeterminantMap
 from .entries import Entry, Reached, contenders_of, difference, judge, reached, words_of
-from .figures import Bar, Line, Row, draw_comparison, draw_lines
+from .figure_lines import Line, draw_lines
+from .figure_rows import Row, draw_comparison
 from .line_up import HEAD, ours, text_tasks
+from .picture import Bar
 from .question import Question
 from .tables import comparison_table, markdown_table, missing_note
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ..profiles import Profile
 from ..results import Results
 from .entries import Entry, Reached, difference, judge, reached, words_of
-from .figures import Row, draw_comparison
+from .figure_rows import Row, draw_comparison
 from .line_up import HEAD
 from .tables import comparison_table, missing_note
 

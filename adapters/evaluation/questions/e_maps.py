@@ -13,8 +13,9 @@ from ..profiles import Profile
 from ..results import Results
 from .comparison import compare
 from .entries import Reached, contenders_of
-from .figures import Bar, Line, draw_lines
+from .figure_lines import Line, draw_lines
 from .line_up import HEAD, QUIC, ours, text_tasks
+from .picture import Bar
 from .question import Question
 from .tables import markdown_table
 

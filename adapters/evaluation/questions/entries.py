@@ -15,7 +15,7 @@ from ..contenders import Contender
 from ..profiles import Profile
 from ..results import Measured, Results
 from ..statistics import Interval, paired_difference
-from .figures import Bar
+from .picture import Bar
 
 __all__ = ["Entry", "Reached", "contenders_of", "difference", "in_points", "judge", "reached", "words_of"]
 

@@ -1,35 +1,21 @@
-"""The figures of the laboratory's pages, drawn from numbers alone."""
+"""Values against sizes, and named points of planes: figures drawn from numbers alone."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.style import context
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
-from qicircuits.drawing.style import FAINT, FONT, INK, PAPER
+from qicircuits.drawing.style import INK
 
-from ..statistics import Interval
 from .labels import Label, place_labels
-from .picture import COLOUR, MARKER, SIZE, axes_column, axes_row, dress
+from .picture import COLOUR, MARKER, PROBE, Bar, axes_column, axes_row, draw_level, dress, ink, mark_ticks
 
-__all__ = ["Bar", "Curve", "Line", "Mark", "Row", "draw_comparison", "draw_curves", "draw_lines", "draw_marks"]
-
-
-PROBE = "head only"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A value and its error bar, mean ± half."""
-
-    mean: float
-    half: float = 0.0
+__all__ = ["PROBE", "Bar", "Curve", "Mark", "draw_curves", "draw_marks"]
 
 
 @dataclass(frozen=True)
@@ -48,24 +34,6 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of a comparison.
-
-    Args:
-        name: what was run.
-        role: a key of `picture.COLOUR`.
-        score: its value.
-        difference: to the reference, paired; None for the reference itself. Its mark is hollow unless the interval
-            excludes zero.
-    """
-
-    name: str
-    role: str
-    score: Bar
-    difference: Interval | None = None
-
-
-@dataclass(frozen=True)
 class Mark:
     """A named point of a plane."""
 
@@ -73,16 +41,6 @@ class Mark:
     role: str
     x: Bar
     y: Bar
-
-
-@dataclass(frozen=True)
-class Line:
-    """A named line through points (x, y), one for each x; `dash` as matplotlib's line styles."""
-
-    name: str
-    role: str
-    points: tuple[tuple[float, Bar], ...]
-    dash: str = "-"
 
 
 @context("default")
@@ -99,7 +57,7 @@ def draw_curves(
     for ax, (title, (curves, probe, frontier)) in zip(axes, panels.items(), strict=True):
         ax.set_xscale("log")
         _log_limits(ax, [size for curve in curves for size, _ in curve.points], 0.09)
-        _level(ax, PROBE, probe, horizontal=True)
+        draw_level(ax, PROBE, probe, horizontal=True)
         if frontier:
             sizes, values = zip(*frontier, strict=True)
             ax.plot(
@@ -136,101 +94,8 @@ def _draw_curve(ax: Axes, curve: Curve) -> None:
 def _name_curves(ax: Axes, curves: Sequence[Curve]) -> None:
     """Every curve is named at its last point; the important ones choose first."""
     order = sorted(curves, key=lambda curve: curve.role == "other")
-    labels = [Label(c.name, c.points[-1][0], c.points[-1][1].mean, _ink(c.role)) for c in order]
+    labels = [Label(c.name, c.points[-1][0], c.points[-1][1].mean, ink(c.role)) for c in order]
     place_labels(ax, labels, [(size, value.mean) for curve in curves for size, value in curve.points])
-
-
-def _ink(role: str) -> str:
-    """The colour of words about a role; the lightest colours are too light to read."""
-    return {"rival": "#2a7f6c", "second": "#a3649a", "other": "#4d545d", "probe": "#4d545d"}.get(role, COLOUR[role])
-
-
-@context("default")
-def draw_comparison(
-    rows: Sequence[Row], probe: Bar | None, reference: str, unit: str, *, better: str = "better →"
-) -> Figure:
-    """Scores with error bars on the left, paired differences to a reference on the right, row by row.
-
-    Args:
-        rows: from top to bottom.
-        probe: what the frozen model reaches, or None.
-        reference: name of what is compared with.
-        unit: words of the scores' axis.
-        better: which way is better, written under the differences.
-    """
-    figure, (left, right) = axes_row(
-        (1.0, 1.0), 0.29 * len(rows) + 0.25, left=_names_width(rows), between=0.3, share_y=True
-    )
-    heights = list(range(len(rows)))[::-1]
-    for height, row in zip(heights, rows, strict=True):
-        _draw_bar(left, row.score.mean, height, row.score.half, row.role)
-        if row.difference is None:
-            right.plot(0, height, marker="|", ms=9, color=INK)
-        else:
-            half = row.difference.high - row.difference.mean
-            shown = half if math.isfinite(half) else 0.0
-            _draw_bar(right, row.difference.mean, height, shown, row.role, filled=row.difference.excludes_zero())
-    if probe is not None:
-        _level(left, PROBE, probe, horizontal=False)
-    right.axvline(0, color=INK, lw=0.9, zorder=1)
-    dress(left, unit)
-    dress(right, f"difference, ± 95 % interval   ({better})", title=f"against {reference}")
-    left.set_yticks(heights, [row.name for row in rows])
-    left.set_ylim(-0.6, len(rows) - 0.4)
-    left.margins(x=0.08)
-    right.tick_params(labelleft=False, left=False)
-    _room_around_zero(right)
-    for ax in (left, right):
-        ax.xaxis.set_major_locator(MaxNLocator(6))
-    return figure
-
-
-def _draw_bar(ax: Axes, x: float, y: float, half: float, role: str, *, filled: bool = True) -> None:
-    colour = COLOUR[role]
-    ax.errorbar(
-        x,
-        y,
-        xerr=half or None,
-        color=colour,
-        marker=MARKER[role],
-        ms=8 if role == "other" else 6,
-        capsize=2.5,
-        lw=1.4,
-        mfc=colour if filled else PAPER,
-    )
-
-
-def _names_width(rows: Sequence[Row]) -> float:
-    """Inches that the names on the left take."""
-    return min(3.2, 0.25 + 0.072 * max(len(row.name) for row in rows))
-
-
-def _room_around_zero(ax: Axes) -> None:
-    low, high = ax.get_xlim()
-    room = 0.1 * max(high - low, 1e-9)
-    ax.set_xlim(min(low, -room), max(high, room))
-
-
-def _level(ax: Axes, name: str, value: Bar, *, horizontal: bool) -> None:
-    """A broken line across the axes, with its interval as a band and its name at the end."""
-    draw, band = (ax.axhline, ax.axhspan) if horizontal else (ax.axvline, ax.axvspan)
-    draw(value.mean, color=FAINT, lw=1.2, ls=(0, (4, 3)), zorder=1)
-    if value.half:
-        band(value.mean - value.half, value.mean + value.half, color=FAINT, alpha=0.13, lw=0, zorder=0)
-    place: dict[str, Any] = (
-        {"xy": (1, value.mean), "xytext": (-3, 3), "xycoords": ("axes fraction", "data"), "ha": "right"}
-        if horizontal
-        else {"xy": (value.mean, 1), "xytext": (0, 2), "xycoords": ("data", "axes fraction"), "ha": "center"}
-    )
-    ax.annotate(
-        name,
-        textcoords="offset points",
-        va="bottom",
-        fontsize=SIZE - 1,
-        color=_ink("probe"),
-        fontfamily=FONT,
-        **place,
-    )
 
 
 @context("default")
@@ -259,7 +124,7 @@ def draw_marks(
         for mark in marks:
             _draw_point(ax, mark)
         if level is not None:
-            _level(ax, *level, horizontal=True)
+            draw_level(ax, *level, horizontal=True)
         dress(ax, words, vertical if ax is axes[0] else "", title)
         ax.margins(x=0.1, y=0.12)
     for ax, (marks, _) in zip(axes, panels.values(), strict=True):
@@ -267,7 +132,7 @@ def draw_marks(
         if logarithmic:
             _few_powers(ax)
         order = sorted(marks, key=lambda mark: mark.role == "other")
-        place_labels(ax, [Label(m.name, m.x.mean, m.y.mean, _ink(m.role)) for m in order])
+        place_labels(ax, [Label(m.name, m.x.mean, m.y.mean, ink(m.role)) for m in order])
     return figure
 
 
@@ -299,64 +164,5 @@ def _few_powers(ax: Axes) -> None:
         inside = [step for step in steps if low <= step <= high]
         if len(inside) < 3:
             inside = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-        _mark_ticks(ax, inside)
+        mark_ticks(ax, inside)
         ax.set_xlim(low, high)
-
-
-def _mark_ticks(ax: Axes, ticks: Sequence[float]) -> None:
-    ax.set_xticks(list(ticks), [f"{tick:,g}" for tick in ticks])
-    ax.xaxis.set_minor_locator(NullLocator())
-
-
-@context("default")
-def draw_lines(
-    panels: Mapping[str, tuple[Sequence[Line], str, str]],
-    *,
-    logarithmic: tuple[bool, bool] = (False, False),
-    height: float = 2.9,
-    ticks: Mapping[str, Sequence[float]] | None = None,
-) -> Figure:
-    """Lines over a shared kind of numbers: orders, bits or steps; each named at its end.
-
-    Args:
-        panels: by title: the lines and the words of the horizontal and the vertical axis.
-        logarithmic: whether the (horizontal, vertical) axes are.
-        height: of the panels, in inches.
-        ticks: by title, the only values to mark on the horizontal axis.
-    """
-    figure, axes = axes_row([1.0] * len(panels), height, between=0.75)
-    for ax, (title, (lines, horizontal, vertical)) in zip(axes, panels.items(), strict=True):
-        ax.set(xscale="log" if logarithmic[0] else "linear", yscale="log" if logarithmic[1] else "linear")
-        for line in lines:
-            xs = [x for x, _ in line.points]
-            means = [value.mean for _, value in line.points]
-            halves = [value.half for _, value in line.points]
-            shown = MARKER[line.role] if len(xs) < 12 else ""
-            ax.errorbar(
-                xs,
-                means,
-                halves if any(halves) else None,
-                color=COLOUR[line.role],
-                marker=shown,
-                ms=5,
-                lw=1.5,
-                ls=line.dash,
-                capsize=2,
-                elinewidth=0.9,
-            )
-        dress(ax, horizontal, vertical, title)
-        ax.margins(x=0.14, y=0.1)
-        if ticks is not None and title in ticks:
-            _mark_ticks(ax, ticks[title])
-        ends = [Label(line.name, *_end(line), _ink(line.role)) for line in lines]
-        place_labels(
-            ax,
-            ends,
-            [(x, value.mean) for line in lines for x, value in line.points[:: max(1, len(line.points) // 20)]],
-        )
-    return figure
-
-
-def _end(line: Line) -> tuple[float, float]:
-    x, value = line.points[-1]
-    return x, value.mean

@@ -14,8 +14,9 @@ from ..profiles import Profile
 from ..results import Results
 from ..statistics import Interval, mean_interval, paired_difference
 from .entries import Entry, Reached, contenders_of, in_points, judge, reached, spread_within, words_of
-from .figures import Bar, Mark, draw_marks
+from .figures import Mark, draw_marks
 from .line_up import FULL, LORA, QUIC
+from .picture import Bar
 from .question import Question
 from .tables import markdown_table, missing_note
 

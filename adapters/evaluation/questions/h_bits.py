@@ -10,8 +10,9 @@ from ..profiles import Profile
 from ..results import Results
 from ..statistics import Interval, paired_difference
 from .entries import Reached, contenders_of, in_points, judge, reached, spread_within, words_of
-from .figures import Bar, Line, draw_lines
+from .figure_lines import Line, draw_lines
 from .line_up import HEAD, LORA, QUIC, text_tasks
+from .picture import Bar
 from .question import Question
 from .tables import markdown_table
 

@@ -12,8 +12,9 @@ from ..pages import Page
 from ..profiles import Profile
 from ..results import Results
 from .entries import Entry, Reached, contenders_of, difference, judge, reached, words_of
-from .figures import Bar, Mark, draw_marks
+from .figures import Mark, draw_marks
 from .line_up import FULL, HEAD, LORA, QUIC, ours, peers, text_tasks
+from .picture import Bar
 from .question import Question
 from .tables import markdown_table, missing_note
 

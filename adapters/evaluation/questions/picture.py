@@ -1,17 +1,34 @@
-"""The page that the figures share: sizes, axes, colours by role, files that differ only where figures do."""
+"""What the figures share: sizes, axes, colours by role, levels, ticks, files that differ only where figures do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from qicircuits.drawing.style import COLOURS, FAINT, FONT, INK, sheet
 
-__all__ = ["COLOUR", "MARKER", "SIZE", "WIDTH", "axes_column", "axes_row", "dress", "save_figure"]
+__all__ = [
+    "COLOUR",
+    "MARKER",
+    "PROBE",
+    "SIZE",
+    "WIDTH",
+    "Bar",
+    "axes_column",
+    "axes_row",
+    "draw_level",
+    "dress",
+    "ink",
+    "mark_ticks",
+    "save_figure",
+]
 
 WIDTH = 8.0
 """Inches of a whole page: at that width no letter is smaller than 7.5 points."""
@@ -32,7 +49,23 @@ COLOUR = {
 
 MARKER = {"quic": "o", "control": "s", "rival": "D", "second": "^", "other": ".", "probe": "x"}
 
+PROBE = "head only"
+"""What figures call the probe."""
+
 _TOP, _BOTTOM, _BETWEEN = 0.34, 0.5, 0.62  # inches
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value and its error bar, mean ± half."""
+
+    mean: float
+    half: float = 0.0
+
+
+def ink(role: str) -> str:
+    """The colour of words about a role; the lightest colours are too light to read."""
+    return {"rival": "#2a7f6c", "second": "#a3649a", "other": "#4d545d", "probe": "#4d545d"}.get(role, COLOUR[role])
 
 
 def axes_row(
@@ -88,6 +121,34 @@ def dress(ax: Axes, horizontal: str, vertical: str = "", title: str = "") -> Non
     ax.set_ylabel(vertical, fontsize=SIZE, color=INK, fontfamily=FONT)
     if title:
         ax.set_title(title, fontsize=SIZE + 0.5, color=INK, fontfamily=FONT, loc="left")
+
+
+def draw_level(ax: Axes, name: str, value: Bar, *, horizontal: bool) -> None:
+    """A broken line across the axes, with its interval as a band and its name at the end."""
+    draw, band = (ax.axhline, ax.axhspan) if horizontal else (ax.axvline, ax.axvspan)
+    draw(value.mean, color=FAINT, lw=1.2, ls=(0, (4, 3)), zorder=1)
+    if value.half:
+        band(value.mean - value.half, value.mean + value.half, color=FAINT, alpha=0.13, lw=0, zorder=0)
+    place: dict[str, Any] = (
+        {"xy": (1, value.mean), "xytext": (-3, 3), "xycoords": ("axes fraction", "data"), "ha": "right"}
+        if horizontal
+        else {"xy": (value.mean, 1), "xytext": (0, 2), "xycoords": ("data", "axes fraction"), "ha": "center"}
+    )
+    ax.annotate(
+        name,
+        textcoords="offset points",
+        va="bottom",
+        fontsize=SIZE - 1,
+        color=ink("probe"),
+        fontfamily=FONT,
+        **place,
+    )
+
+
+def mark_ticks(ax: Axes, ticks: Sequence[float]) -> None:
+    """Mark these values, and no others, on the horizontal axis."""
+    ax.set_xticks(list(ticks), [f"{tick:,g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def save_figure(figure: Figure, path: Path) -> None:
