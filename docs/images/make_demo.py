@@ -1,47 +1,56 @@
-"""Make the picture of the demo in the README from what a run of it printed and drew:
+"""Make the picture of the demo in the README: what a run of it printed, and a circuit that it drew.
 
-quic demo 2>&1 | tee runs/demo.txt    # COLUMNS=100 where the terminal is narrower
-python docs/images/make_demo.py
-"""  # fmt: skip
+Run `quic demo`, then `python docs/images/make_demo.py` (or with the folder of another run behind it).
+"""
 
+import io
+import json
+import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from PIL import Image
+from rich.console import Console
+
+from adapters.evaluation.checks import Checks
+from adapters.evaluation.methods import Outcome
+from adapters.evaluation.report import DemoReport, print_report
 
 HERE = Path(__file__).parent
-RUNS = HERE.parents[1] / "runs"
-FIRST = "Load encoder"  # before it libraries may have logged
-BARS = "━╸╺"
 LINE, COLUMN = 0.168, 0.0865  # inches: lines of a table meet
-SIDE, EDGE = 3.1, 0.25
+EDGE = 0.25
 
 
-def main() -> None:
-    printed = (RUNS / "demo.txt").read_text("utf-8")
-    lines = printed[printed.index(FIRST) :].replace(f"{RUNS.parent}/", "").rstrip().splitlines()
-    lines = ["$ quic demo", *(line.rstrip() for line in lines)]
+def printed(folder: Path) -> list[str]:
+    """What the run printed, with paths as seen from where it was started."""
+    document = json.loads((folder / "summary.json").read_text("utf-8"))
+    files = {name: Path(path) for name, path in document["files"].items()}
+    outcomes = tuple(Outcome(**outcome) for outcome in document["outcomes"])
+    report = DemoReport(**{**document, "outcomes": outcomes, "checks": Checks(**document["checks"]), "files": files})
+    text = io.StringIO()
+    print_report(report, Console(file=text, width=100))
+    start = files["summary"].parents[2]  # of runs/demo/summary.json
+    return text.getvalue().replace(f"{start}/", "").splitlines()
+
+
+def main(folder: Path) -> None:
+    lines = ["$ quic demo", "", *(line.rstrip() for line in printed(folder))]
     width = COLUMN * max(map(len, lines)) + 2 * EDGE
     height = LINE * len(lines) + 2 * EDGE
-    figure = Figure(figsize=(width + SIDE, height), facecolor="white")
-    terminal = figure.add_axes((0, 0, width / (width + SIDE), 1), facecolor="#1e2430", xticks=[], yticks=[])
+    figure = Figure(figsize=(width + height, height), facecolor="white")
+    terminal = figure.add_axes((0, 0, width / (width + height), 1), facecolor="#1e2430", xticks=[], yticks=[])
     terminal.set(xlim=(0, width), ylim=(height, 0))
     terminal.spines[:].set_visible(False)
+    style = {"color": "#e6e9ef", "family": "monospace", "size": COLUMN * 72 / 0.602}
     for row, line in enumerate(lines):
-        y = EDGE + LINE * (row + 0.8)
-        is_bar = "/" in line and any(mark in line for mark in BARS)
-        bar = "".join(mark if is_bar and mark in BARS else " " for mark in line)
-        rest = "".join(" " if is_bar and mark in BARS else mark for mark in line)
-        for text, colour in ((rest, "#e6e9ef"), (bar, "#6fbf73")):
-            terminal.text(EDGE, y, text, color=colour, family="monospace", size=COLUMN * 72 / 0.602, va="baseline")
-    for name, bottom, share in (("circuit", 0.43, 0.56), ("block", 0.02, 0.39)):
-        axes = figure.add_axes((width / (width + SIDE) + 0.01, bottom, SIDE / (width + SIDE) - 0.02, share))
-        axes.imshow(Image.open(RUNS / "demo" / f"{name}.png"), interpolation="antialiased")
-        axes.set_axis_off()
+        terminal.text(EDGE, EDGE + LINE * (row + 0.8), line, **style)
+    circuit = figure.add_axes((width / (width + height), 0, height / (width + height), 1))
+    circuit.imshow(Image.open(folder / "circuit.png"), interpolation="antialiased")
+    circuit.set_axis_off()
     path = HERE / "demo.png"
     figure.savefig(path, dpi=150)
     Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(*sys.argv[1:] or ["runs/demo"]))
