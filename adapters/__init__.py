@@ -4,6 +4,7 @@ Importing this package registers the method with PEFT: ``get_peft_model(model, Q
 ``PeftModel.from_pretrained`` know it from then on.
 """
 
+from . import quiet_imports as quiet_imports  # before anything that imports them
 from . import resources as resources  # tells the estimates of qicircuits about plans, layers and models
 from .bank import AdapterBank
 from .compile import compile_adapter

@@ -96,13 +96,16 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: quic resources runs/demo/adapter  or  quic resources --model-config config.json --n-blocks 3"
+    epilog="Examples: quic resources runs/demo/adapter  or  "
+    "quic resources --model-config package:all-MiniLM-L6-v2 --n-blocks 3"
 )
 def resources(
     path: Annotated[Path | None, typer.Argument(help="Folder of a saved adapter.", show_default=False)] = None,
     model_config: Annotated[
         Path | None,
-        typer.Option(help="Instead of a folder: config.json of a transformers model, to be adapted as below."),
+        typer.Option(
+            help="Instead of a folder: config.json or package:NAME of a transformers model, to be adapted as below."
+        ),
     ] = None,
     orders: Annotated[
         list[int] | None, typer.Option("--order", help="A compound order; may be repeated. [default: 1 and 2]")
@@ -144,7 +147,7 @@ def resources(
             )
             blocks = configured_blocks(model_config, config)
         report = estimate(blocks, assumptions=assumptions)
-    except (OSError, TypeError, ValueError) as problem:
+    except (AssetError, OSError, TypeError, ValueError) as problem:
         raise _failure(problem) from problem
     if as_json:
         typer.echo(report.to_json())
@@ -228,8 +231,13 @@ def verify(
 
 
 app.add_typer(bench, name="bench")
-app.command(epilog="Example: quic plan path/to/model --budget 10000 --orders 1,2")(plan)
-app.command(epilog="Example: quic finetune config.yaml --set training.learning_rate=1e-3")(finetune)
+app.command(epilog="Example: quic plan package:all-MiniLM-L6-v2 --budget 10000 --orders 1,2")(plan)
+app.command(  # an empty line is a line break there, and a backslash lets the three lines be pasted as one command
+    epilog="Example, for a file of your own see docs/how-to/finetune.md:\n\n"
+    "quic finetune --model package:all-MiniLM-L6-v2 \\\n\n"
+    "--train package:movie-polarity --output runs/reviews \\\n\n"
+    "--set training.max_steps=100"
+)(finetune)
 app.command(epilog="Example: quic merge runs/reviews/adapter runs/merged --dtype bfloat16")(merge)
 app.command(epilog="Example: quic to-lora runs/reviews/adapter runs/lora --rank 256 --max-error 0.3")(to_lora)
 app.command(epilog="Example: quic pack runs/demo/adapter --bits 4 --output runs/demo/small")(pack)

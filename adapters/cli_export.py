@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .evaluation.assets import AssetError
+
 __all__ = ["merge", "to_lora"]
 
 _Folder = Annotated[Path, typer.Argument(help="Folder of a saved adapter.", show_default=False)]
@@ -45,7 +47,7 @@ def merge(
         found = asdict(report)
         if onnx:
             found["onnx_deviation"] = save_onnx(model.get_base_model(), output / "model.onnx")
-    except (ImportError, OSError, ValueError) as error:
+    except (AssetError, ImportError, OSError, ValueError) as error:
         raise _failure(error) from error
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -76,7 +78,7 @@ def to_lora(
 
     try:
         losses = save_as_lora(load_saved_model(path, base), output, rank, max_error)
-    except (OSError, ValueError) as error:
+    except (AssetError, OSError, ValueError) as error:
         raise _failure(error) from error
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "layers": [asdict(loss) for loss in losses]}, indent=2))

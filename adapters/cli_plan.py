@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .config import QuICConfig
+from .evaluation.assets import AssetError
 from .layer import QuICLayer
 from .meta_model import meta_model
 from .planner import BudgetPlan, Kind, group_modules, plan_budget
@@ -23,7 +24,10 @@ __all__ = ["plan"]
 
 def plan(
     model: Annotated[
-        Path, typer.Argument(help="config.json of a transformers model, or a folder with one.", show_default=False)
+        Path,
+        typer.Argument(
+            help="config.json of a transformers model, a folder with one, or package:NAME.", show_default=False
+        ),
     ],
     budget: Annotated[int, typer.Option(min=1, help="How many trained numbers the adapter may have, at most.")],
     in_bytes: Annotated[
@@ -45,9 +49,9 @@ def plan(
 ) -> None:
     """Propose blocks and orders for every kind of module, within a budget.
 
-    Nothing is downloaded, and no weights are needed. What it prints last is the section `adapter` of a file for quic
-    finetune, and the arguments of QuICConfig. Exit code 1 if the budget or the model does not do, 2 if an option is
-    wrong.
+    No weights are needed, and nothing is downloaded but a packaged model. What it prints last is the section
+    `adapter` of a file for quic finetune, and the arguments of QuICConfig. Exit code 1 if the budget or the model
+    does not do, 2 if an option is wrong.
     """
     choices = [_parse_orders(text) for text in orders or ("1", "1,2", "2", "1,2,3")]
     try:
@@ -55,7 +59,7 @@ def plan(
         found = plan_budget(
             kinds, budget, in_bytes=in_bytes, orders=choices, block_share=block_share, n_factors=n_factors
         )
-    except (OSError, TypeError, ValueError) as problem:
+    except (AssetError, OSError, TypeError, ValueError) as problem:
         typer.echo(f"Error: {problem}", err=True)
         raise typer.Exit(code=1) from problem
     config = {"target_modules": targets or "all-linear", "side": side, **found.config_values()}

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .adapter_file import read_stored
+from .class_names import CLASS_NAMES
 from .config import QuICConfig
 from .evaluation.run_folder import check_replaceable, run_folder
 from .packed import PACKED, is_packed, is_parameters, pack_tensors, read_index, unpack_tensors
@@ -24,7 +25,8 @@ from .saved import rotations_of, saved_config
 __all__ = ["FileSize", "LayerChange", "PackReport", "pack_adapter", "unpack_adapter"]
 
 _CONFIG = "adapter_config.json"
-_FILES = (_CONFIG, SAFETENSORS_WEIGHTS_NAME, "README.md")
+_COPIED = ("README.md", CLASS_NAMES)
+_FILES = (_CONFIG, SAFETENSORS_WEIGHTS_NAME, *_COPIED)
 
 
 @dataclass(frozen=True)
@@ -176,13 +178,13 @@ def _size(tensors: Mapping[str, Tensor], total: int) -> FileSize:
 
 
 def _write(folder: Path, output: Path, config: QuICConfig, data: bytes) -> None:
-    """The new folder: the configuration with its new fields, the file, and the model card."""
+    """The new folder: the configuration with its new fields, the file, the model card and the names of classes."""
     config.check()  # sets the version that the fields need
     values = json.loads((folder / _CONFIG).read_text("utf-8"))
     values |= {"packed_bits": config.packed_bits, "config_version": config.config_version}
-    card = folder / "README.md"
     with run_folder(output) as new:
         (new / _CONFIG).write_text(json.dumps(values, indent=2, sort_keys=True), "utf-8")
         (new / SAFETENSORS_WEIGHTS_NAME).write_bytes(data)
-        if card.is_file():
-            shutil.copyfile(card, new / card.name)
+        for name in _COPIED:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, new / name)

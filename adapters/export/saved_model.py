@@ -12,6 +12,8 @@ from peft import PeftModel
 from torch import Tensor
 
 from ..adapter_file import read_tensors
+from ..base_name import checkpoint_of
+from ..class_names import CLASS_NAMES, read_class_names
 from ..config import QuICConfig
 from ..saved import saved_config
 
@@ -33,21 +35,41 @@ def load_saved_model(folder: Path, base: str | None = None) -> PeftModel:
 
     Args:
         folder: what ``save_pretrained`` wrote.
-        base: folder or hub name of the base checkpoint; by default the one that the adapter names.
+        base: folder, hub name or package of the base checkpoint; by default the one that the adapter names.
 
     Raises:
         ValueError: there is no QuIC adapter in the folder, it names no base or no class of model, or it belongs to
             another base.
+        AssetError: the package of the base could not be fetched.
         OSError: there is no such base checkpoint.
     """
     config = saved_config(folder)
-    checkpoint = base or config.base_model_name_or_path
-    if not checkpoint:
-        raise ValueError(f"a saved adapter must name its base model, got none in {folder}: give it as base")
-    head = _label_count(folder)
-    values: dict[str, Any] = {} if head is None else {"num_labels": head, "ignore_mismatched_sizes": True}
-    model = _class_of(config, folder).from_pretrained(checkpoint, **values)
+    model = _class_of(config, folder).from_pretrained(_checkpoint(config, folder, base), **_head(folder))
     return PeftModel.from_pretrained(model, str(folder)).eval()
+
+
+def _checkpoint(config: QuICConfig, folder: Path, base: str | None) -> str:
+    if base is not None:
+        return checkpoint_of(base)
+    if not config.base_model_name_or_path:
+        raise ValueError(f"a saved adapter must name its base model, got none in {folder}: give it (--base)")
+    try:
+        return checkpoint_of(config.base_model_name_or_path)
+    except ValueError as error:  # it was trained elsewhere
+        raise ValueError(f"{error}, which is the base that {folder} names: give another (--base)") from error
+
+
+def _head(folder: Path) -> dict[str, Any]:
+    """What a base is told of the head that was saved with the adapter."""
+    count, names = _label_count(folder), read_class_names(folder)
+    if count is None:
+        return {}
+    if names is None:
+        return {"num_labels": count, "ignore_mismatched_sizes": True}
+    if len(names) != count:
+        raise ValueError(f"{folder / CLASS_NAMES} must name the {count} outputs of the head, got {len(names)} names")
+    numbers = {name: number for number, name in enumerate(names)}
+    return {"id2label": dict(enumerate(names)), "label2id": numbers, "ignore_mismatched_sizes": True}
 
 
 def _class_of(config: QuICConfig, folder: Path) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,13 +21,11 @@ from transformers import (
 )
 
 from ..config import QuICConfig
-from ..evaluation.assets import encoder_folder
 from .config import FinetuneConfig, Task
 from .quantised import prepare_quantised, quantised_settings
 
-__all__ = ["adapt", "checkpoint_of", "load_image_processor", "load_model", "load_tokenizer", "model_class"]
+__all__ = ["adapt", "load_image_processor", "load_model", "load_tokenizer", "model_class"]
 
-_PACKAGES = {"package:all-MiniLM-L6-v2": encoder_folder}
 _CLASSES: Mapping[Task, Any] = {
     "text-classification": AutoModelForSequenceClassification,
     "regression": AutoModelForSequenceClassification,
@@ -41,24 +38,6 @@ _PEFT_TASKS: Mapping[Task, TaskType] = {
     "causal-lm": TaskType.CAUSAL_LM,
 }
 _HEADS = ("classifier", "score")
-
-
-def checkpoint_of(model: str) -> str:
-    """Where transformers finds a model: a folder, or a name on the hub.
-
-    Raises:
-        ValueError: a local path is no folder of a checkpoint, or the package is unknown.
-    """
-    if model.startswith("package:"):
-        if model not in _PACKAGES:
-            raise ValueError(f"a packaged model must be one of {', '.join(_PACKAGES)}, got {model}")
-        return str(_PACKAGES[model]())
-    path = Path(model).expanduser()
-    if path.exists() or model.startswith((".", "/", "~")):
-        if not (path / "config.json").is_file():
-            raise ValueError(f"a local model must be a folder with config.json, got {model}")
-        return str(path)
-    return model
 
 
 def model_class(task: Task) -> str:

@@ -69,7 +69,7 @@ class DataConfig(_Section):
         None,
         description="The split to evaluate on, of `validation` or else of `train`; none takes that of a file.",
     )
-    text: str = Field("text", description="Column of the texts.")
+    text: str = Field("text", description="Column of the texts; of one, `causal-lm` learns every token and the end.")
     text_pair: str | None = Field(None, description="Column of the second texts, for tasks on pairs.")
     image: str = Field("image", description="Column of the images.")
     label: str = Field("label", description="Column of the classes, or of the numbers of a regression.")
@@ -142,9 +142,14 @@ class FinetuneConfig(_Section):
     """One fine-tuning run."""
 
     model: str = Field(
-        description="The checkpoint to adapt: a folder, a name on the hub, or `package:all-MiniLM-L6-v2`."
+        description="The checkpoint to adapt: a folder, a name on the hub, or, of those that come in packages, "
+        "`package:all-MiniLM-L6-v2` or `package:SmolLM2-135M`."
     )
-    task: Task = Field("text-classification", description="What to learn; for pairs of texts, set `data.text_pair`.")
+    task: Task = Field(
+        "text-classification",
+        description="What to learn: `text-classification`, `regression`, `causal-lm` or `image-classification`; for "
+        "pairs of texts, set `data.text_pair`.",
+    )
     output: str = Field(description="Folder of the run, new or empty.")
     seed: int = Field(0, ge=0, description="Seed of the order of the examples, of the new head, and of dropout.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import transformers
 from matplotlib.figure import Figure
 
+from ..base_name import PACKAGE
 from .base import model_class
 from .config import FinetuneConfig
 from .config_file import dump
@@ -24,15 +26,12 @@ _PIPELINES = {"causal-lm": "text-generation", "regression": "text-classification
 """What the hub calls a task, where that is not our name of it."""
 
 
-def write_report(
-    config: FinetuneConfig, metrics: dict[str, Any], classes: Sequence[str] | None, log: _Log, folder: Path
-) -> None:
+def write_report(config: FinetuneConfig, metrics: dict[str, Any], log: _Log, folder: Path) -> None:
     """Draw the curves and write the model card, beside the run and into the folder of its adapter.
 
     Args:
         config: of the run.
         metrics: what it reached.
-        classes: their names, for a classification.
         log: the lines that Trainer logged.
         folder: of the run.
     """
@@ -42,7 +41,7 @@ def write_report(
     if metric != "loss":
         _curves(log, {"validation": f"eval_{metric}"}, metric, best, folder / "metric.png")
         pictures += f"\n![{metric}](metric.png)\n"
-    card = _card(config, metrics, classes)
+    card = _card(config, metrics)
     (folder / "README.md").write_text(f"{card}\n## Course of the training\n\n{pictures}", "utf-8")
     (folder / "adapter" / "README.md").write_text(card, "utf-8")
 
@@ -62,12 +61,10 @@ def _curves(log: _Log, series: dict[str, str], label: str, best: int, file: Path
     figure.savefig(file, dpi=120)
 
 
-def _card(config: FinetuneConfig, metrics: dict[str, Any], classes: Sequence[str] | None) -> str:
+def _card(config: FinetuneConfig, metrics: dict[str, Any]) -> str:
     ordered = sorted(metrics["validation"].items(), key=lambda item: METRICS[config.task].index(item[0]))
     reached = "".join(f"| {name} | {value:.4f} |\n" for name, value in ordered)
     in_full = f", and {metrics['other_trained_numbers']:,} more are trained in full (a new head)"
-    kind = model_class(config.task)
-    labels = 1 if config.task == "regression" else len(classes or ())
     versions = f"transformers {transformers.__version__}, PEFT {peft.__version__}, torch {torch.__version__}"
     return f"""---
 base_model: {config.model}
@@ -96,12 +93,7 @@ On {metrics["validation_examples"]:,} validation examples, by the checkpoint of 
 ## How to use it
 
 ```python
-import adapters  # registers the method; pip install qicircuits
-from peft import PeftModel
-from transformers import {kind}
-
-base = {kind}.from_pretrained("{config.model.removeprefix("package:")}"{f", num_labels={labels}" if labels else ""})
-model = PeftModel.from_pretrained(base, "adapter")  # the folder of the adapter
+{_usage(config)}
 ```
 
 ## Training
@@ -111,3 +103,23 @@ model = PeftModel.from_pretrained(base, "adapter")  # the folder of the adapter
 ```yaml
 {dump(config)}```
 """
+
+
+def _usage(config: FinetuneConfig) -> str:
+    """The lines that load the adapter, by plain PEFT and transformers wherever they can."""
+    kind, name = model_class(config.task), json.dumps(config.model, ensure_ascii=False)
+    is_package, has_classes = config.model.startswith(PACKAGE), config.task.endswith("classification")
+    values = {"regression": ", num_labels=1"}.get(config.task, ", id2label=dict(enumerate(classes))" * has_classes)
+    lines = [
+        *["import json"] * has_classes,
+        "from pathlib import Path\n",
+        "import adapters  # registers the method; pip install qicircuits",
+        *["from adapters.base_name import checkpoint_of"] * is_package,
+        "from peft import PeftModel",
+        f"from transformers import {kind}\n",
+        'folder = Path("adapter")  # this one',
+        *['classes = json.loads((folder / "classes.json").read_text("utf-8"))'] * has_classes,
+        f"base = {kind}.from_pretrained({f'checkpoint_of({name})' if is_package else name}{values})",
+        "model = PeftModel.from_pretrained(base, folder).eval()",
+    ]
+    return "\n".join(lines)

@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 from transformers.utils import logging
 
+from ..class_names import write_class_names
 from ..evaluation.run_folder import run_folder
 from ..quantisation_aware import QuantisationAwareCallback
 from .arguments import training_arguments
@@ -173,7 +174,9 @@ def _finish(
         with run_folder(folder / "adapter") as scratch:
             model.save_pretrained(str(scratch), state_dict=trained)
             prepared.processor.save_pretrained(str(scratch))
-        write_report(config, metrics, prepared.classes, course, folder)
+            if prepared.classes is not None:
+                write_class_names(scratch, prepared.classes)
+        write_report(config, metrics, course, folder)
         (folder / _METRICS).write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
     trainer.accelerator.wait_for_everyone()
     return RunResult(folder, metrics)

@@ -19,7 +19,8 @@ from transformers import (
     default_data_collator,
 )
 
-from .base import adapt, checkpoint_of, load_image_processor, load_model, load_tokenizer
+from ..base_name import checkpoint_of
+from .base import adapt, load_image_processor, load_model, load_tokenizer
 from .config import DataConfig, FinetuneConfig, Task
 from .data import load_examples
 from .labels import class_names, encode_classes, encode_numbers

@@ -23,6 +23,7 @@ from transformers import (
 from typer.testing import CliRunner
 
 from adapters import QuICConfig
+from adapters.class_names import write_class_names
 from adapters.cli import app
 from adapters.export import load_saved_model, save_as_lora, save_merged, save_onnx
 from adapters.export.merged import merge, output_of
@@ -72,6 +73,35 @@ def test_plain_transformers_loads_what_the_adapter_computes(tmp_path, kind, valu
     files = [file for file in (tmp_path / "merged").iterdir() if file.is_file()]
     assert report.bytes == sum(file.stat().st_size for file in files)
     assert {path.name for path in tmp_path.iterdir()} == {"base", "adapter", "merged"}
+
+
+def test_the_merged_checkpoint_knows_the_names_of_its_classes(tmp_path):
+    save_adapter(tmp_path, "bert")
+    names = ["bad", "poor", "fair", "good", "gut – très bien"]
+    write_class_names(tmp_path / "adapter", names)
+    save_merged(load_saved_model(tmp_path / "adapter"), tmp_path / "merged")
+    config = CLASSES["bert"].from_pretrained(tmp_path / "merged").config
+    assert config.id2label == dict(enumerate(names))
+    assert config.label2id == {name: number for number, name in enumerate(names)}
+    write_class_names(tmp_path / "adapter", names[:3])
+    with pytest.raises(ValueError, match="must name the 5 outputs of the head, got 3 names"):
+        load_saved_model(tmp_path / "adapter")
+    for damaged in ('["bad", "bad"]', '{"0": "bad"}', '["ba'):
+        (tmp_path / "adapter" / "classes.json").write_text(damaged)
+        with pytest.raises(ValueError, match="a JSON list of different names"):
+            load_saved_model(tmp_path / "adapter")
+
+
+def test_a_base_that_has_moved_is_one_sentence(tmp_path):
+    save_adapter(tmp_path, "bert")
+    (tmp_path / "base").rename(tmp_path / "elsewhere")
+    result = CliRunner().invoke(app, ["merge", str(tmp_path / "adapter"), str(tmp_path / "merged")])
+    assert result.exit_code == 1
+    assert f"got {tmp_path / 'base'}, which is the base that {tmp_path / 'adapter'} names" in result.stderr
+    assert "--base" in result.stderr
+    assert not (tmp_path / "merged").exists()
+    moved = ["merge", str(tmp_path / "adapter"), str(tmp_path / "merged"), "--base", str(tmp_path / "elsewhere")]
+    assert CliRunner().invoke(app, moved).exit_code == 0
 
 
 def test_rounding_the_merged_weights_is_reported(tmp_path):

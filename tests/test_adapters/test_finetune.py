@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 
 import pytest
@@ -92,6 +93,7 @@ def test_a_run_leaves_configuration_metrics_pictures_adapter_and_card(metrics_of
         *("adapter", "checkpoints", "config.yaml", "metrics.json", "metrics.jsonl"),
         *("README.md", "loss.png", "metric.png"),
     }
+    assert json.loads((folder / "adapter" / "classes.json").read_text()) == ["0", "1"]
     card = (folder / "adapter" / "README.md").read_text()
     assert f"base_model: {inputs / 'bert'}" in card
     assert f"{metrics['adapter_numbers']:,} trained numbers" in card
@@ -99,6 +101,28 @@ def test_a_run_leaves_configuration_metrics_pictures_adapter_and_card(metrics_of
     best = max((line for line in lines if "eval_accuracy" in line), key=lambda line: line["eval_accuracy"])
     assert metrics["best_step"] == best["step"]
     assert metrics["validation"]["accuracy"] == best["eval_accuracy"]
+
+
+@pytest.mark.parametrize("labels", [["bad", "good"], [-1.5, 0.5]])
+def test_the_lines_of_the_card_load_the_adapter(metrics_of, tmp_path, monkeypatch, labels):
+    rows = [(text, labels[label]) for text, label in sentences(32)]
+    write_csv(tmp_path / "rows.csv", rows)
+    task = "text-classification" if "bad" in labels else "regression"
+    data = {"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "rows.csv")}
+    metrics = metrics_of(task=task, data=data, training={"learning_rate": 0.1, "max_steps": 8})
+    monkeypatch.chdir(tmp_path / "run")
+    names = {}
+    exec(re.search(r"^```python\n(.*?)^```$", (tmp_path / "run" / "README.md").read_text(), re.M | re.S)[1], names)
+    tokenizer = AutoTokenizer.from_pretrained("adapter")
+    with torch.no_grad():
+        logits = names["model"](**tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")).logits
+    if task == "regression":
+        loss = (logits[:, 0] - torch.tensor([label for _, label in rows])).square().mean()
+        assert math.isclose(loss, metrics["validation"]["mse"], rel_tol=1e-5)
+    else:
+        found = [names["base"].config.id2label[int(row.argmax())] for row in logits]
+        right = sum(name == label for name, (_, label) in zip(found, rows, strict=True))
+        assert right == round(32 * metrics["validation"]["accuracy"])
 
 
 def test_a_riemannian_run_is_resumed_to_the_same_result(metrics_of, tmp_path):
@@ -353,5 +377,12 @@ def test_foreign_folders_are_left_alone(run, tmp_path):
 
 def test_help_shows_an_example():
     result = CliRunner(env={"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}).invoke(app, ["finetune", "--help"])
-    for words in ("--preset", "--set", "--resume", "--json", "Example: quic finetune config.yaml", "Exit code 1"):
+    for words in (
+        "--preset",
+        "--set",
+        "--resume",
+        "--json",
+        "quic finetune --model package:all-MiniLM-L6-v2",
+        "Exit code 1",
+    ):
         assert words in result.stdout

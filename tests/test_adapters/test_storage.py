@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from adapters import QuICConfig
 from adapters.adapter_file import read_tensors
 from adapters.bank import AdapterBank
+from adapters.class_names import read_class_names, write_class_names
 from adapters.cli import app
 from adapters.packed import PACKED, pack_tensors
 from adapters.quantise import BITS, encoded_size, quantise
@@ -49,6 +50,20 @@ def contents(folder):
 
 def read_json(folder):
     return json.loads((folder / CONFIG).read_text())
+
+
+def test_the_card_and_the_names_of_the_classes_go_along(saved, tmp_path):
+    _, folder = saved
+    write_class_names(folder, ["bad", "good"])
+    (folder / "README.md").write_text("# A card")
+    for target, write in (
+        ("small", lambda to: pack_adapter(folder, to, 8)),
+        ("plain", lambda to: unpack_adapter(folder, to)),
+    ):
+        for _ in range(2):  # the second replaces the first
+            write(tmp_path / target)
+        assert set(contents(tmp_path / target)) == {CONFIG, WEIGHTS, "README.md", "classes.json"}
+        assert read_class_names(tmp_path / target) == ["bad", "good"]
 
 
 @pytest.mark.parametrize("bits", BITS)

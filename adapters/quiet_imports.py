@@ -1,0 +1,27 @@
+"""What optional packages complain of when PEFT and transformers import them, left unsaid: no user can act on it."""
+
+import logging
+
+__all__ = ["UNSAID"]
+
+UNSAID = {
+    "torchao": "Failed to load ",  # kernels for other GPUs and other versions of Python
+    "torch.utils._pytree": "%s is an Enum subclass",  # torchao 0.18 registers what torch 2.13 knows by itself
+    "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",  # an optional kernel of the hub
+}
+"""The logger of each message, and how it begins."""
+
+
+class _AllBut(logging.Filter):
+    """Passes every message of a logger but those that begin in one way."""
+
+    def __init__(self, beginning: str) -> None:
+        super().__init__()
+        self._beginning = beginning
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith(self._beginning)
+
+
+for _name, _beginning in UNSAID.items():
+    logging.getLogger(_name).addFilter(_AllBut(_beginning))
