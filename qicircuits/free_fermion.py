@@ -8,6 +8,7 @@ The columns e_i of occupied wires i are a basis state, and a circuit with the we
 Nothing here has 2^n or C(n, k) entries.
 """
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -283,9 +284,8 @@ def _check_wires(wires: Wires, n: int) -> Tensor:
         return chosen
     wrong = ((chosen < 0) | (chosen >= n)).any(-1) | (chosen.diff(dim=-1) <= 0).any(-1)
     if wrong.any():
-        raise ValueError(
-            f"a subset is strictly increasing wires in 0..{n - 1}, got {tuple(chosen[wrong][0].tolist())}"
-        )
+        first = reprlib.repr(tuple(chosen[wrong][0].tolist()))
+        raise ValueError(f"a subset is strictly increasing wires in 0..{n - 1}, got {first}")
     return chosen
 
 

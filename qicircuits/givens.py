@@ -47,14 +47,14 @@ def orthogonal_from_angles(angles: Tensor, layout: str | Layout = "brickwork") -
     return weight_one_matrix(angles, layout)
 
 
-def angles_from_orthogonal(matrix: Tensor, layout: str = "brickwork") -> Tensor:
+def angles_from_orthogonal(matrix: Tensor, layout: str | Layout = "brickwork") -> Tensor:
     """The angles of the circuit whose weight-1 matrix is A: the inverse of `orthogonal_from_angles`.
 
     Computed in float64 by n(n-1)/2 Givens rotations, each of which zeroes one entry. Not differentiable.
 
     Args:
         matrix: A in SO(n), shape (..., n, n), float32 or float64.
-        layout: "brickwork" (depth n) or "pyramid" (depth 2n-3).
+        layout: "brickwork" (depth n) or "pyramid" (depth 2n-3), or the Layout itself, such as brickwork(n).
 
     Returns:
         theta in [-pi, pi] up to rounding, shape (..., n(n-1)/2), dtype and device of `matrix`.
@@ -72,7 +72,10 @@ def angles_from_orthogonal(matrix: Tensor, layout: str = "brickwork") -> Tensor:
     """
     check_square(matrix)
     check_real(matrix, "matrix")
-    target = _universal_layout(layout, matrix.shape[-1])
+    name = layout.name if isinstance(layout, Layout) else layout
+    target = _universal_layout(name, matrix.shape[-1])
+    if isinstance(layout, Layout) and layout != target:
+        raise ValueError(f"the layout of a matrix of {target.n} rows is {target!r}, got {layout!r}")
     if not is_orthogonal(matrix, tolerance=1e-8 if matrix.dtype == torch.float64 else 1e-4):
         residual = (matrix.mT @ matrix - torch.eye(target.n).to(matrix)).abs().max()
         raise ValueError(f"a circuit of RBS gates needs A^T A = I, got max |A^T A - I| = {residual:.1e}")
@@ -82,7 +85,7 @@ def angles_from_orthogonal(matrix: Tensor, layout: str = "brickwork") -> Tensor:
             "and put a Z gate on that wire after the circuit"
         )
     batch = matrix.detach().to(torch.float64).cpu().numpy().reshape(-1, target.n, target.n).copy()
-    gates = _brickwork_gates(batch) if layout == "brickwork" else _pyramid_gates(batch)
+    gates = _brickwork_gates(batch) if name == "brickwork" else _pyramid_gates(batch)
     angles = torch.from_numpy(_in_layout_order(gates, target, len(batch)))
     return angles.reshape(*matrix.shape[:-2], target.n_gates).to(matrix)
 

@@ -251,7 +251,9 @@ def _check_wires(n: int) -> int:
 
 def _check_pair(pair: Pair) -> Pair:
     if not isinstance(pair, Sequence) or len(pair) != 2:
-        raise ValueError(f"a moment is made of pairs of wires (i, j), got {pair!r}")
+        raise ValueError(
+            f"moments hold pairs of wires, such as (((0, 1), (2, 3)), ((1, 2),)), got {pair!r} in place of a pair"
+        )
     return check_integer(pair[0], "a wire"), check_integer(pair[1], "a wire")
 
 

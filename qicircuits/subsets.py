@@ -8,6 +8,7 @@ that is *descending* order of the basis states' integers: (0, 1) is |1100>, the 
 import itertools
 import math
 import operator
+import reprlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -116,7 +117,7 @@ def rank_subset(subset: Sequence[int], n: int) -> int:
     wires = tuple(check_integer(wire, "a wire") for wire in subset)
     order, n = len(wires), check_integer(n, "n")
     if any(not 0 <= w < n for w in wires) or any(a >= b for a, b in itertools.pairwise(wires)):
-        raise ValueError(f"a subset is strictly increasing wires in 0..{n - 1}, got {wires}")
+        raise ValueError(f"a subset is strictly increasing wires in 0..{n - 1}, got {reprlib.repr(wires)}")
     # Counts the subsets that come after: those whose r-th element is the first to exceed wires[r].
     after = sum(math.comb(n - 1 - wire, order - r) for r, wire in enumerate(wires))
     return math.comb(n, order) - 1 - after

@@ -79,12 +79,15 @@ def assert_circuit_is_layout(
 
     Raises:
         AssertionError: the blocks of a weight differ; says which, and by how much.
+        TypeError: the angles are not a float64 tensor.
+        ValueError: the angles are not one for each gate.
 
     >>> from qicircuits import staircase
     >>> from qicircuits.circuits import RBS
     >>> circuit = [RBS(0.1, wires=[0, 1]), RBS(0.2, wires=[1, 2])]
     >>> assert_circuit_is_layout(circuit, torch.tensor([0.1, 0.2], dtype=torch.float64), staircase(3))
     """
+    _check_double(angles, "angles")
     for order in range(layout.n + 1) if orders is None else orders:
         states = torch.eye(subspace_dim(layout.n, order), dtype=torch.float64)
         _compare(circuit, apply_layout(states, angles, layout, order, gate).mT, order, layout.n, tolerance)
@@ -97,21 +100,31 @@ def assert_circuit_is_compound(
 
     Args:
         circuit: as :func:`assert_circuit_is_layout`.
-        matrix: A, shape (n, n), float64.
+        matrix: A, shape (n, n), float64, or complex128 of a circuit with phases.
         orders: the Hamming weights to compare; 0..n if left out.
         tolerance: the largest difference allowed between two entries of a block.
 
     Raises:
         AssertionError: the blocks of a weight differ; says which, and by how much.
+        TypeError: the matrix is not a tensor in double precision.
+        ValueError: the matrix is not square.
 
     >>> from qicircuits import orthogonal_from_angles
     >>> from qicircuits.circuits import RBS
     >>> rotation = orthogonal_from_angles(torch.tensor([0.3], dtype=torch.float64))
     >>> assert_circuit_is_compound(RBS(0.3, wires=[0, 1]), rotation)
     """
+    _check_double(matrix, "matrix")
+    check_square(matrix)
     n = matrix.shape[-1]
     for order in range(n + 1) if orders is None else orders:
         _compare(circuit, compound_matrix(matrix, order), order, n, tolerance)
+
+
+def _check_double(numbers: Tensor, name: str) -> None:
+    if not isinstance(numbers, Tensor) or numbers.dtype not in (torch.float64, torch.complex128):
+        got = numbers.dtype if isinstance(numbers, Tensor) else type(numbers).__name__
+        raise TypeError(f"{name} must be a tensor in double precision, lest rounding be a deviation, got {got}")
 
 
 def _compare(circuit: Circuit, expected: Tensor, order: int, n: int, tolerance: float) -> None:

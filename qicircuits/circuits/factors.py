@@ -1,5 +1,6 @@
 """Circuits as sequences of small matrices that each preserve the Hamming weight."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -28,6 +29,7 @@ def circuit_operations(circuit: Circuit) -> list[Operator]:
 
     Raises:
         TypeError: the circuit is none of these things.
+        ValueError: it is a QNode or a function that wants arguments.
 
     >>> circuit_operations(lambda: qml.CZ([0, 1]))
     [CZ(wires=[0, 1])]
@@ -37,14 +39,25 @@ def circuit_operations(circuit: Circuit) -> list[Operator]:
     if isinstance(circuit, qml.QNode):
         circuit = circuit.func
     if callable(circuit) and not isinstance(circuit, QuantumScript):
+        _check_no_arguments(circuit)
         circuit = make_qscript(circuit)()
     if isinstance(circuit, QuantumScript):
         return list(circuit.operations)
     operations = list(circuit) if isinstance(circuit, Iterable) else [circuit]
     for operation in operations:
         if not isinstance(operation, Operator):
-            raise TypeError(f"a circuit is made of PennyLane operations, got {operation!r}")
+            rule = "a circuit is made of PennyLane operations, such as those of orthogonal_layer(angles, layout)"
+            raise TypeError(f"{rule}, got {operation!r}")
     return operations
+
+
+def _check_no_arguments(function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        name = getattr(function, "__name__", "circuit")
+        rule = "a circuit is a function without arguments, or a tape, as qml.workflow.construct_tape(qnode)(*args)"
+        raise ValueError(f"{rule}, got {name}{inspect.signature(function)}") from error
 
 
 def weight_preserving_factors(operation: Operator) -> list[tuple[Wires, TensorLike]]:

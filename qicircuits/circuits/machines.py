@@ -87,7 +87,7 @@ class DeviceMachine(Machine):
             what = f"the state of {n} wires and one more for each of {vectors} vectors"
             require_memory(16 * vectors * 2 ** (n + 1), what)
         else:
-            require_memory(16 * 4 ** (n + 1), f"the density matrix of {n} wires and one more")
+            require_memory(16 * 4 ** (n + 1), f"the density matrix of {n} wires and one more, without trajectories,")
         name = "default.qubit" if self.noise is None else "default.mixed"
         self.device = qml.device(name, wires=n + 1, seed=self.seed)
 

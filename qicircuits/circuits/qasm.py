@@ -63,7 +63,7 @@ def to_openqasm(circuit: Circuit, version: int = 3, *, wires: Iterable[int | str
     rbs(0.3) q[0], q[1];
     <BLANKLINE>
     """
-    if version not in _HEADERS:
+    if not isinstance(version, int) or version not in _HEADERS:
         raise ValueError(f"version of OpenQASM must be 2 or 3, got {version!r}")
     with qml.QueuingManager.stop_recording():
         operations = circuit_operations(circuit)

@@ -78,7 +78,7 @@ def _wire_order(operations: list[Operator], wires: Iterable[int | str] | None) -
             rule = "wires whose labels cannot be sorted need an order, wires=[...]"
             raise ValueError(f"{rule}, got {used.tolist()}") from None
     order = Wires(wires)
-    if outside := (used - order).tolist():
+    if outside := [label for label in used if label not in order]:
         raise ValueError(f"`wires` must hold every wire of the circuit, got {order.tolist()} without {outside}")
     return order
 

@@ -49,7 +49,7 @@ def trainable_layer(
         (batch, D). Its results and gradients are of the library, torch or autograd, that theta is of.
 
     Raises:
-        TypeError: `layout` is not a Layout, or an order is not an integer.
+        TypeError: `layout` is not a Layout, or the orders are not a sequence of integers.
         ValueError: there is no order, one repeats or is not in 1..n, or they have but one state, which no layer
             changes.
 
@@ -61,6 +61,8 @@ def trainable_layer(
     """
     if not isinstance(layout, Layout):
         raise TypeError(f"layout must be a Layout, such as brickwork(4), got {layout!r}")
+    if not isinstance(orders, Sequence):
+        raise TypeError(f"orders must be a sequence of integers, such as (1, 2), got {orders!r}")
     n, orders = layout.n, tuple(check_integer(order, "an order") for order in orders)
     if len(set(orders)) != len(orders) or any(not 1 <= order <= n for order in orders) or orders in ((), (n,)):
         raise ValueError(f"orders must be distinct weights in 1..{n}, not {n} alone, got {orders}")

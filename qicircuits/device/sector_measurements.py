@@ -25,6 +25,9 @@ class _OfSectors(StateMeasurement):
         super().__init__(wires=wires, id=id)
         self.weights = weights
 
+    def __repr__(self) -> str:
+        return f"{self._shortname}({list(self.weights)})"
+
     def _flatten(self) -> tuple[Any, Any]:
         return (None, None), (("wires", self.raw_wires), ("weights", self.weights))
 

@@ -49,6 +49,11 @@ def read_circuit(circuit: Drawable, angles: Angles, gate: str | None) -> Scheme:
     """
     if isinstance(circuit, Layout):
         return _read_layout(circuit, angles, gate or "rbs")
+    if callable(circuit):
+        raise TypeError(
+            "a circuit is drawn from its tape, such as qml.workflow.construct_tape(qnode)(*arguments), "
+            f"got the function {circuit!r}"
+        )
     if gate is not None or not (angles is None or angles is False):
         raise ValueError(f"only a layout is given angles and a gate, got {angles=}, {gate=} for {circuit!r}")
     if isinstance(circuit, Compiled):

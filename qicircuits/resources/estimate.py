@@ -81,22 +81,35 @@ def estimate(
     return Report(tuple(_group_cost(group, gate, assumptions) for group in groups), assumptions)
 
 
-def count_circuit(operations: list[Operator]) -> GateCounts:
-    """The counts of operations after decomposition into one-qubit gates, CNOT and CZ.
+def count_circuit(circuit: Circuit) -> GateCounts:
+    """The counts of a circuit after decomposition into one-qubit gates, CNOT and CZ.
+
+    Args:
+        circuit: an operation, a list of operations, a tape, a QNode or a quantum function without arguments.
+
+    Returns:
+        Gates by name, and depths.
 
     Raises:
-        ValueError: PennyLane cannot decompose one of them.
+        TypeError: the circuit is none of these things.
+        ValueError: PennyLane cannot decompose one of its operations.
     """
+    operations = circuit_operations(circuit)
     return _counts(operations, _decomposed(operations))
 
 
-def count_t_gates(operations: list[Operator], precision: float) -> int:
-    """The T gates of operations, decomposed as by :func:`count_circuit`, by PennyLane's estimator.
+def count_t_gates(circuit: Circuit, precision: float) -> int:
+    """The T gates of a circuit, decomposed as by :func:`count_circuit`, by PennyLane's estimator.
+
+    Args:
+        circuit: as of :func:`count_circuit`.
+        precision: operator norm error of each rotation.
 
     Raises:
-        ValueError: PennyLane cannot decompose one of them.
+        TypeError: it is no circuit.
+        ValueError: PennyLane cannot decompose one of its operations.
     """
-    return _t_gates(_decomposed(operations), precision)
+    return _t_gates(_decomposed(circuit_operations(circuit)), precision)
 
 
 def _are_groups(x: Any) -> bool:

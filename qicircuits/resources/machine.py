@@ -93,6 +93,7 @@ class Assumptions:
         itemsize: bytes of a number on the classical computer.
 
     Raises:
+        TypeError: the machine or the computer is none.
         ValueError: a number is not positive, or the precision or the error not in 1e-15 .. 1.
     """
 
@@ -104,6 +105,9 @@ class Assumptions:
     itemsize: int = 4
 
     def __post_init__(self) -> None:
+        for name, kind, example in (("machine", Machine, "IONS"), ("computer", Computer, "CPU_CORE")):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} must be a {kind.__name__}, such as {example}, got {getattr(self, name)!r}")
         _check_positive(vectors=self.vectors, itemsize=self.itemsize)
         for name in ("precision", "error"):
             if not _SMALLEST <= getattr(self, name) < 1:

@@ -19,10 +19,12 @@ _TIMES = ((86400.0, "d"), (3600.0, "h"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")
 
 
 def tables(report: Report) -> Group:
-    """The circuits; the classical paths and the crossovers where there are sectors; the assumptions."""
+    """The circuits; of sectors the classical paths, and the crossovers where there are any; the assumptions."""
     parts: list[Table | Text] = [_circuits(report)]
     if any(circuit.sectors for circuit in report.circuits):
-        parts += [_paths(report), _crossovers(report)]
+        parts.append(_paths(report))
+    if any(sector.crossovers for circuit in report.circuits for sector in circuit.sectors):
+        parts.append(_crossovers(report))
     parts.append(Text("\n".join(["Assumptions", *(f"- {each}" for each in report.assumptions.sentences())])))
     return Group(*parts)
 

@@ -96,9 +96,16 @@ def test_writing_inside_a_circuit_queues_nothing():
 
 
 def test_bad_input_is_refused():
+    def circuit(theta):
+        RBS(theta, wires=[0, 1])
+
     gate = RBS(0.1, wires=[0, 1])
     with pytest.raises(ValueError, match="must be 2 or 3, got 4"):
         to_openqasm(gate, 4)
+    with pytest.raises(ValueError, match=r"must be 2 or 3, got array\(\[0\.1\]\)"):
+        to_openqasm(gate, np.array([0.1]))
+    with pytest.raises(ValueError, match=r"a function without arguments, or a tape, .*, got circuit\(theta\)"):
+        to_openqasm(qml.QNode(circuit, qml.device("default.qubit")))
     with pytest.raises(ValueError, match=r"needs a place in wires=\[0, 2\], got \[1\]"):
         to_openqasm(gate, wires=[0, 2])
     with pytest.raises(ValueError, match="must be finite"):

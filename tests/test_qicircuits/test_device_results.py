@@ -174,6 +174,8 @@ def test_what_needs_2_to_the_n_numbers_is_refused_for_many_wires():
 
 
 def test_sector_measurements_are_the_same_on_default_qubit():
+    assert repr(sector_state((2, 1))) == "sector_state([2, 1])"
+
     def circuit():
         qml.StatePrep(np.sqrt([0, 0.2, 0.3, 0.1, 0, 0.1, 0, 0.3]), wires=range(3))
         qml.IsingXY(0.4, wires=[0, 2])

@@ -184,7 +184,8 @@ def test_angles_are_optional():
     ("call", "error", "message"),
     [
         (lambda: draw_circuit([RBS(0.1, [0, 1]), 3]), TypeError, "made of operations.*got 3"),
-        (lambda: draw_circuit(qml.state), TypeError, "got <function state"),
+        (lambda: draw_circuit(qml.state), TypeError, r"construct_tape\(qnode\).*got the function <function state"),
+        (lambda: draw_circuit(qml.state, [0.1]), TypeError, "got the function"),
         (lambda: draw_circuit([RBS(0.1, [0, 1])], [0.1]), ValueError, r"only a layout is given angles.*\[0.1\]"),
         (lambda: draw_circuit([RBS(0.1, [0, 1])], gate="rbs"), ValueError, "gate='rbs'"),
         (lambda: draw_circuit([RBS(math.nan, [0, 1])]), ValueError, "the angle of RBS must be finite, got nan"),

@@ -123,7 +123,8 @@ def test_when_no_run_is_kept_it_is_said():
 def test_what_does_not_fit_is_refused():
     vectors, angles, layout = np.ones((1, 24)), np.zeros(23), staircase(24)
     with pytest.raises(
-        MemoryError, match="density matrix of 24 wires and one more needs 18,014,398,509,481,984 bytes"
+        MemoryError,
+        match="density matrix of 24 wires and one more, without trajectories, needs 18,014,398,509,481,984 bytes",
     ):
         measure_layer(vectors, angles, layout, 1, noise=Noise(0.01))
     with pytest.raises(MemoryError, match="the state of 48 wires and one more for each of 1 vectors needs"):

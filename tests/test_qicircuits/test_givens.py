@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from qicircuits import angles_from_orthogonal, orthogonal_from_angles, random_orthogonal
+from qicircuits import (
+    Layout,
+    angles_from_orthogonal,
+    brickwork,
+    orthogonal_from_angles,
+    pyramid,
+    random_orthogonal,
+)
 from qicircuits.testing import layout_cases
 
 LAYOUTS = ["brickwork", "pyramid"]
@@ -66,6 +73,18 @@ def test_angles_of_any_layout_have_a_gradient():
     for layout in layout_cases(4, min_n=3):
         angles = torch.randn(2, layout.n_gates, dtype=torch.float64, requires_grad=True)
         assert torch.autograd.gradcheck(lambda t, layout=layout: orthogonal_from_angles(t, layout), angles)
+
+
+def test_a_layout_may_be_given_in_place_of_its_name():
+    matrix = random_orthogonal(4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for layout in (brickwork(4), pyramid(4)):
+        assert torch.equal(angles_from_orthogonal(matrix, layout), angles_from_orthogonal(matrix, layout.name))
+    with pytest.raises(ValueError, match=r"4 rows is Layout\(pyramid, n=4, .*, got Layout\(pyramid, n=5"):
+        angles_from_orthogonal(matrix, pyramid(5))
+    with pytest.raises(ValueError, match=r"of a matrix of 4 rows .*, got Layout\(brickwork, n=4, gates=1"):
+        angles_from_orthogonal(matrix, Layout(4, (((0, 1),),), name="brickwork"))
+    with pytest.raises(ValueError, match="got 'custom'"):
+        angles_from_orthogonal(matrix, Layout(4, (((0, 1),),)))
 
 
 def test_bad_input_is_refused():

@@ -88,7 +88,7 @@ def test_equal_layouts_are_equal_whatever_their_name():
         (lambda: x_shape(5), "even number of wires, .* got n=5"),
         (lambda: butterfly(6), "power of two of wires, got n=6"),
         (lambda: butterfly(0), "at least 1 wire, got n=0"),
-        (lambda: Layout(3, ((0, 1),)), "made of pairs of wires .* got 0"),
+        (lambda: Layout(3, ((0, 1),)), "moments hold pairs of wires, .* got 0 in place of a pair"),
         (lambda: Layout(3, (((0, 1, 2),),)), r"got \(0, 1, 2\)"),
     ],
 )

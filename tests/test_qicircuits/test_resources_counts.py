@@ -71,6 +71,20 @@ def test_one_rbs_is_two_cnot_two_ry_and_two_h():
     assert count_circuit([RBS(0.3, [0, 1])]) == GateCounts(2, {"CNOT": 2, "Hadamard": 2, "RY": 2}, 5, 3, 2)
 
 
+def test_whatever_is_a_circuit_is_counted():
+    @qml.qnode(qml.device("default.qubit", wires=2))
+    def qnode():
+        RBS(0.3, [0, 1])
+        return qml.probs()
+
+    counts = count_circuit([RBS(0.3, [0, 1])])
+    for circuit in (RBS(0.3, [0, 1]), qnode, qnode.func, qml.workflow.construct_tape(qnode)()):
+        assert count_circuit(circuit) == counts
+        assert count_t_gates(circuit, 1e-3) == count_t_gates([RBS(0.3, [0, 1])], 1e-3) > 0
+    with pytest.raises(TypeError, match=r"such as those of orthogonal_layer\(angles, layout\), got Layout"):
+        count_circuit(brickwork(3))
+
+
 def test_an_fbs_has_two_cz_for_each_wire_between():
     assert count_circuit([FBS(0.3, range(5))]).gates == {"CNOT": 2, "CZ": 6, "Hadamard": 2, "RY": 2}
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from qicircuits import brickwork, butterfly, pyramid, staircase
+from qicircuits import Layout, brickwork, butterfly, pyramid, staircase
 from qicircuits.circuits import RBS, orthogonal_layer
 from qicircuits.circuits.loaders import direct_sum_loader, unary_loader
 from qicircuits.drawing import draw_resources
@@ -218,9 +218,16 @@ def test_the_picture_has_a_line_for_every_task_and_one_for_equal_times():
         draw_resources(estimate(brickwork(1)))
 
 
+def test_a_report_has_no_table_without_rows():
+    across = Layout(3, (((0, 2),),))  # RBS around a wire: no compound, so nothing is said of crossovers
+    assert "would take less time" not in str(estimate(across, orders=(2,)))
+    assert "would take less time" in str(estimate(across, orders=(2,), gate="fbs"))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
+        (lambda: estimate(lambda theta: RBS(theta, [0, 1])), ValueError, r"construct_tape.*, got <lambda>\(theta\)"),
         (lambda: estimate(3), TypeError, "resources are estimated for a Layout, a PennyLane circuit"),
         (lambda: estimate(torch.zeros(3)), TypeError, "got Tensor"),
         (
@@ -248,6 +255,8 @@ def test_the_picture_has_a_line_for_every_task_and_one_for_equal_times():
             ValueError,
             "precision must be at least 1e-15 and below 1, got nan",
         ),
+        (lambda: Assumptions(machine="ions"), TypeError, "machine must be a Machine, such as IONS, got 'ions'"),
+        (lambda: Assumptions(computer=1e9), TypeError, "computer must be a Computer, such as CPU_CORE"),
         (lambda: Assumptions(vectors=0), ValueError, "vectors must be a positive number, got 0"),
         (
             lambda: Machine("m", -1.0, 1.0, 0.0, 0.0),

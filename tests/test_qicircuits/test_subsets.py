@@ -48,6 +48,7 @@ def test_integers_descend_with_wire_zero_as_most_significant_bit():
         (lambda: rank_subset((2, 1), 4), r"strictly increasing wires in 0..3, got \(2, 1\)"),
         (lambda: rank_subset((1, 1), 4), "strictly increasing"),
         (lambda: rank_subset((1, 4), 4), r"got \(1, 4\)"),
+        (lambda: rank_subset(range(90), 60), r"got \(0, 1, 2, 3, 4, 5, \.\.\.\)$"),
         (lambda: unrank_subset(6, 4, 2), r"in 0..5, got 6"),
         (lambda: subset_integers(63, 2), "n <= 62"),
     ],

@@ -33,6 +33,18 @@ def test_wrong_circuits_are_named_with_their_deviation():
         assert_circuit_is_compound(circuit, orthogonal_from_angles(angles, butterfly(4)))
 
 
+def test_single_precision_is_refused_before_it_looks_like_a_deviation():
+    circuit, angles = circuit_of(brickwork(4))
+    with pytest.raises(TypeError, match=r"angles must be a tensor in double precision, .* got torch\.float32"):
+        assert_circuit_is_layout(circuit, angles.float(), brickwork(4))
+    with pytest.raises(TypeError, match=r"angles must be a tensor .* got ndarray"):
+        assert_circuit_is_layout(circuit, angles.numpy(), brickwork(4))
+    with pytest.raises(TypeError, match=r"matrix must be a tensor .* got torch\.float32"):
+        assert_circuit_is_compound(circuit, orthogonal_from_angles(angles.float()))
+    with pytest.raises(ValueError, match=r"must be square, .* got \(3,\)"):
+        assert_circuit_is_compound(circuit, torch.ones(3, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("gate", ["rbs", "fbs"])
 def test_running_on_a_device_is_the_simulator_with_norms(gate):
     layout = butterfly(8)

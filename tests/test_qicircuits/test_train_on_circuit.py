@@ -229,6 +229,7 @@ def test_the_library_is_that_of_the_angles(interface):
         (brickwork(3), (3,), ValueError, r"not 3 alone, got \(3,\)"),
         (brickwork(3), (1, 1), ValueError, r"got \(1, 1\)"),
         (brickwork(3), (1.5,), TypeError, "an order must be an integer"),
+        (brickwork(3), 2, TypeError, r"must be a sequence of integers, such as \(1, 2\), got 2"),
     ],
     ids=str,
 )
