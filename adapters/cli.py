@@ -38,6 +38,7 @@ app = typer.Typer(
     help="Compound adapters whose quantum circuits are verified.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # lines of a docstring are one paragraph
     pretty_exceptions_enable=False,
 )
 
@@ -108,12 +109,13 @@ def resources(
         ),
     ] = None,
     orders: Annotated[
-        list[int] | None, typer.Option("--order", help="A compound order; may be repeated. [default: 1 and 2]")
+        list[int] | None, typer.Option("--order", show_default="1 and 2", help="A compound order; may be repeated.")
     ] = None,
-    n_blocks: Annotated[int | None, typer.Option(help="Number of blocks of a layer. [default: 1]")] = None,
+    n_blocks: Annotated[int | None, typer.Option(show_default="1", help="Number of blocks of a layer.")] = None,
     block_size: Annotated[int | None, typer.Option(help="Features of a block, instead of --n-blocks.")] = None,
     targets: Annotated[
-        list[str] | None, typer.Option("--target", help="A module to adapt; may be repeated. [default: all linear]")
+        list[str] | None,
+        typer.Option("--target", show_default="all linear", help="A module to adapt; may be repeated."),
     ] = None,
     machine: Annotated[
         Literal["superconducting", "ions"], typer.Option(help="Gate times of the quantum machine.")
@@ -162,10 +164,12 @@ def resources(
 def circuit(
     source: Annotated[str, typer.Argument(help=f"A layout ({', '.join(LAYOUTS)}) or the folder of a saved adapter.")],
     wires: Annotated[int | None, typer.Option(help="Number of wires of a layout.")] = None,
-    module: Annotated[str | None, typer.Option(help="A module of the adapter, or its end. [default: first]")] = None,
-    block: Annotated[int | None, typer.Option(min=0, help="A block of the module. [default: 0]")] = None,
+    module: Annotated[
+        str | None, typer.Option(show_default="first", help="A module of the adapter, or its end.")
+    ] = None,
+    block: Annotated[int | None, typer.Option(min=0, show_default="0", help="A block of the module.")] = None,
     layout: Annotated[
-        Literal["brickwork", "pyramid"] | None, typer.Option(help="To compile a block to. [default: brickwork]")
+        Literal["brickwork", "pyramid"] | None, typer.Option(show_default="brickwork", help="To compile a block to.")
     ] = None,
     draw: Annotated[Path | None, typer.Option(help="Draw it: a file .svg, .pdf or .png.")] = None,
     export: Annotated[Path | None, typer.Option(help="Write a block as OpenQASM into this file.")] = None,

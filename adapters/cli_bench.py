@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-bench = typer.Typer(help="Compare adapters: fair sweeps that can be stopped at any moment, and their report.")
+bench = typer.Typer(
+    help="Compare adapters: fair sweeps that can be stopped at any moment, and their report.",
+    rich_markup_mode="markdown",
+)
 
 _Profile = Annotated[str, typer.Option(help="How much is run: fast (half an hour on two cores) or full.")]
 _Questions = Annotated[
-    str | None, typer.Option(metavar="LETTERS", help="Only for these questions, such as ab. [default: all]")
+    str | None, typer.Option(metavar="LETTERS", show_default="all", help="Only for these questions, such as ab.")
 ]
 _Folder = Annotated[Path, typer.Option(help="Where each cell has its file.")]
 _FOLDER = Path("runs/laboratory")
@@ -115,7 +118,7 @@ def run(
 @bench.command(epilog="Example: quic bench report runs/laboratory --profile fast --output docs/results/laboratory")
 def report(
     source: Annotated[Path, typer.Argument(help="Folder of a run, or the results.json of a report.")] = _FOLDER,
-    profile: Annotated[str | None, typer.Option(help="Of a folder. [default: fast]")] = None,
+    profile: Annotated[str | None, typer.Option(show_default="fast", help="Of a folder.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("runs/laboratory-report"),
 ) -> None:
     """Make pages, figures and one file of all numbers from what has been run; nothing is run."""

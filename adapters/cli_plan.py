@@ -35,10 +35,13 @@ def plan(
     ] = False,
     orders: Annotated[
         list[str] | None,
-        typer.Option("--orders", help="Orders to choose from, as 1,2; may be repeated. [default: 1; 1,2; 2; 1,2,3]"),
+        typer.Option(
+            "--orders", show_default="1; 1,2; 2; 1,2,3", help="Orders to choose from, as 1,2; may be repeated."
+        ),
     ] = None,
     targets: Annotated[
-        list[str] | None, typer.Option("--target", help="A module to adapt; may be repeated. [default: all linear]")
+        list[str] | None,
+        typer.Option("--target", show_default="all linear", help="A module to adapt; may be repeated."),
     ] = None,
     side: Annotated[Literal["out", "in", "both"], typer.Option(help="Which features are rotated.")] = "out",
     n_factors: Annotated[int, typer.Option(min=1, help="Factors of each rotation.")] = 1,

@@ -72,6 +72,11 @@ def test_an_adapter_that_is_not_its_circuits_fails(runner, tmp_path, monkeypatch
     assert "NOT every circuit" in result.stdout
 
 
+def test_help_names_what_is_taken_if_nothing_is_said(runner):
+    shown = runner.invoke(app, ["circuit", "--help"]).stdout
+    assert all(f"[default: ({name})]" in shown for name in ("first", "0", "brickwork"))
+
+
 @pytest.mark.parametrize("command", ["verify", "circuit"])
 def test_help_shows_an_example_and_foreign_folders_are_one_line_of_error(runner, command, tmp_path):
     shown = runner.invoke(app, [command, "--help"])
