@@ -7,7 +7,7 @@ Importing this package registers the method with PEFT: ``get_peft_model(model, Q
 from . import quiet_imports as quiet_imports  # before anything that imports them
 from . import resources as resources  # tells the estimates of qicircuits about plans, layers and models
 from .bank import AdapterBank
-from .compile import compile_adapter
+from .compile import CompiledBlock, compile_adapter
 from .config import QuICConfig
 from .gradient_start import start_from_gradient
 from .history import AdapterHistory
@@ -20,17 +20,20 @@ from .quantisation_aware import QuantisationAware, QuantisationAwareCallback
 from .riemannian import RiemannianAdam, riemannian_groups
 from .rounded import score_by_bits
 from .storage import pack_adapter, unpack_adapter
-from .verify import verify_adapter
+from .verify import BlockCheck, VerificationReport, verify_adapter
 
 __all__ = [
     "AdapterBank",
     "AdapterHistory",
+    "BlockCheck",
+    "CompiledBlock",
     "QuICConfig",
     "QuICModel",
     "QuantisationAware",
     "QuantisationAwareCallback",
     "RiemannianAdam",
     "UndecayedAngles",
+    "VerificationReport",
     "compile_adapter",
     "load_paper_checkpoint",
     "pack_adapter",

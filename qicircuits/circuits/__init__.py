@@ -1,6 +1,6 @@
 """The PennyLane face: gates, templates, loaders, and the Hamming-weight sectors of circuits."""
 
-from .connectivity import connectivity_report, route
+from .connectivity import Routing, connectivity_report, route
 from .controlled import ControlledRBS
 from .execute import layer_qnode, run_layer
 from .execute_measured import MeasuredLayer, measure_layer
@@ -20,6 +20,7 @@ __all__ = [
     "ControlledRBS",
     "MeasuredLayer",
     "Noise",
+    "Routing",
     "Trajectories",
     "clifford_loader",
     "connectivity_report",

@@ -77,6 +77,9 @@ def route(layout: Layout, coupling: Coupling, gate: Literal["rbs", "fbs"] = "rbs
         coupling: "line", "ring" or "all-to-all"; for FBS "line".
         gate: "rbs" or "fbs".
 
+    Returns:
+        The gates and swaps in their order, and where every wire ends.
+
     Raises:
         TypeError: the layout is not a Layout.
         ValueError: there is no such coupling or gate, or FBS gates are to be placed on other than a line.
