@@ -111,7 +111,9 @@ def resources(
     orders: Annotated[
         list[int] | None, typer.Option("--order", show_default="1 and 2", help="A compound order; may be repeated.")
     ] = None,
-    n_blocks: Annotated[int | None, typer.Option(show_default="1", help="Number of blocks of a layer.")] = None,
+    n_blocks: Annotated[
+        int | None, typer.Option(show_default="8 that share one rotation", help="Number of blocks of a layer.")
+    ] = None,
     block_size: Annotated[int | None, typer.Option(help="Features of a block, instead of --n-blocks.")] = None,
     targets: Annotated[
         list[str] | None,

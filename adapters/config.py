@@ -18,11 +18,14 @@ from .config_checks import check_choices, check_count, check_layers, check_modul
 from .plan import check_block_choice, check_orders
 from .quantise import Bits, check_bits
 
-__all__ = ["CONFIG_VERSIONS", "QuICConfig"]
+__all__ = ["CONFIG_VERSIONS", "DEFAULT_SHARED_BLOCKS", "QuICConfig"]
 
 CONFIG_VERSIONS = (1, 2, 3, 4)
 """The versions of the saved configuration that this release reads. It writes the oldest one that says it all, so that
 a release that knows only that one can load what it can serve, and refuses the rest."""
+
+DEFAULT_SHARED_BLOCKS = 8
+"""Blocks of a layer, with one rotation for all, where nothing is said: as question j of `quic bench` found."""
 
 
 @dataclass
@@ -37,13 +40,14 @@ class QuICConfig(AblationChoices, PeftConfig):
     "cayley" is OFT on the output side; PEFT's own OFT rotates the input side.
 
     Args:
-        target_modules: names or suffixes of the modules to adapt, one regular expression, or "all-linear";
-            None takes PEFT's default for the architecture.
+        target_modules: names or suffixes of the modules to adapt, one regular expression, or "all-linear", every
+            linear layer but the output's; None takes PEFT's default for the architecture.
         exclude_modules: names or suffixes, or one regular expression, of modules to leave alone.
         orders: the compound orders k, distinct and at least 1; their order is that of the sectors.
-        n_blocks: N, the number of blocks; one by default.
+        n_blocks: N, the number of blocks. Where nothing is said about blocks there are eight with one A
+            (docs/explanations/defaults.md); where only `block_share` is given, there is one.
         block_size: b, the number of features of a block, N = d // b; not together with `n_blocks`.
-        block_share: whether the blocks of a layer share one A.
+        block_share: whether the blocks of a layer share one A; not, where only their number or size is given.
         n_factors: F, the number of such maps that R is a product of, with shuffled features in between; F times as
             many numbers, and as much time.
         n_blocks_pattern: other numbers of blocks, by ends of module names or regular expressions for them; instead of
@@ -78,7 +82,7 @@ class QuICConfig(AblationChoices, PeftConfig):
     """
 
     target_modules: list[str] | str | None = field(
-        default=None,
+        default="all-linear",
         metadata={
             "help": "Names or suffixes of the modules to adapt, one regular expression, or 'all-linear'; "
             "None takes PEFT's default for the architecture."
@@ -94,15 +98,15 @@ class QuICConfig(AblationChoices, PeftConfig):
     )
     n_blocks: int | None = field(
         default=None,
-        metadata={"help": "Number of blocks that the features are divided into; one by default."},
+        metadata={"help": "Number of blocks of a layer; by default eight that share one rotation."},
     )
     block_size: int | None = field(
         default=None,
         metadata={"help": "Number of features of a block; not together with n_blocks."},
     )
-    block_share: bool = field(
-        default=False,
-        metadata={"help": "Whether the blocks of a layer share one rotation."},
+    block_share: bool | None = field(
+        default=None,
+        metadata={"help": "Whether the blocks share one rotation; by default only where no blocks are chosen."},
     )
     n_factors: int = field(
         default=1,
@@ -180,6 +184,7 @@ class QuICConfig(AblationChoices, PeftConfig):
         """
         check_version(self.config_version, CONFIG_VERSIONS)
         self.orders = check_orders(self.orders)
+        self._choose_blocks()
         check_block_choice(self.n_blocks, self.block_size)
         check_choices(self)
         self.check_ablation(self.parameter_map)
@@ -205,6 +210,13 @@ class QuICConfig(AblationChoices, PeftConfig):
         is_newer = any(getattr(self, name) != value for name, value in defaults.items())
         needs_2 = is_newer or self.side == "both" or self.composition == "additive"
         self.config_version = 4 if self.is_ablation else 3 if self.packed_bits else 2 if needs_2 else 1
+
+    def _choose_blocks(self) -> None:
+        """Write down what is meant where nothing is said about blocks: a file says it all."""
+        if self.block_share is None:
+            is_open = self.n_blocks is None and self.block_size is None and not self.n_blocks_pattern
+            self.block_share = is_open
+            self.n_blocks = DEFAULT_SHARED_BLOCKS if is_open else self.n_blocks
 
     def for_module(self, module: str) -> "QuICConfig":
         """The configuration of one module, with the values that the patterns give it.

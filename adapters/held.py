@@ -112,7 +112,7 @@ class HeldAdapters(nn.Module, BaseTunerLayer):
                 config.orders,
                 n_blocks=config.n_blocks,
                 block_size=config.block_size,
-                block_share=config.block_share,
+                block_share=bool(config.block_share),  # never None once the configuration was checked
                 n_factors=config.n_factors,
             )
         except ValueError as error:

@@ -72,6 +72,10 @@ def load_paper_checkpoint(
     return tuple(name for name in arrays if name not in used)
 
 
+_DAMAGE = (SafetensorError, OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile)
+"""What readers raise where bytes are wrong: to zipfile a damaged member may look encrypted or unknown."""
+
+
 def _read(file: Path) -> dict[str, np.ndarray]:
     if file.suffix not in (".safetensors", ".npz"):
         raise ValueError(
@@ -84,7 +88,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         # Opened here: numpy leaves a file open that is none of its own.
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (SafetensorError, OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise ValueError(f"a checkpoint must be a complete file of numbers, got {file}: {error}") from error
 
 

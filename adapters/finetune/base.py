@@ -114,7 +114,7 @@ def adapt(model: PreTrainedModel, config: FinetuneConfig, new_layers: list[str])
     Raises:
         TypeError, ValueError: the adapter's values are not allowed, or a layer cannot be adapted.
     """
-    values = {"target_modules": "all-linear", **config.adapter}
+    values = dict(config.adapter)
     heads = [name for name in _HEADS if hasattr(model, name) and config.task != "causal-lm"]
     in_full = sorted({*new_layers, *heads, *(values.pop("modules_to_save", None) or ())})
     excluded = values.pop("exclude_modules", None)

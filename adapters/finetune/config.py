@@ -161,7 +161,8 @@ class FinetuneConfig(_Section):
     )
     data: DataConfig = Field(description="The examples; see below.")
     adapter: dict[str, Any] = Field(
-        default_factory=dict, description="The adapter; see below. By default every linear layer, orders 1 and 2."
+        default_factory=dict,
+        description="The adapter; see below. By default every linear layer, orders 1 and 2, eight shared blocks.",
     )
     training: TrainingConfig = Field(
         default_factory=lambda: TrainingConfig.model_validate({}), description="The training; see below."

@@ -65,7 +65,7 @@ def make_model(name: str) -> nn.Module:
 
 
 def with_quic(model: nn.Module, count: int, **config: Any) -> tuple[PeftModel, AdapterBank]:
-    adapted = get_peft_model(model, QuICConfig(**(QUIC | config))).eval()
+    adapted = get_peft_model(model, QuICConfig(**({"block_share": False} | QUIC | config))).eval()
     bank = AdapterBank(adapted)
     fill(bank, count)
     return adapted, bank

@@ -97,7 +97,7 @@ def times(
     for name, values in KNOBS.items():
         if "angle" in values:
             continue
-        config = QuICConfig(target_modules=["0"], **values)
+        config = QuICConfig(target_modules=["0"], **({"block_share": False} | values))
         model = get_peft_model(nn.Sequential(nn.Linear(features, features)), config)
         steps[name] = lambda model=model: model(x).square().sum().backward()
         numbers[name] = model.get_nb_trainable_parameters()[0]
@@ -132,7 +132,9 @@ def task(
 
 
 def _run(trial: Trial, angle: float | None = None, **values: Any) -> dict[str, float]:
-    config = QuICConfig(target_modules=["query", "value"], modules_to_save=["head"], **values)
+    config = QuICConfig(
+        target_modules=["query", "value"], modules_to_save=["head"], **({"block_share": False} | values)
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(trial.seed)
         model: PeftModel = get_peft_model(trial.classifier(), config)

@@ -139,7 +139,7 @@ def measure_run(run: Run, train: list[States], held_out: list[States]) -> dict[s
         target_modules=["query", "value"],
         parameter_map=run.parameter_map,
         modules_to_save=["head"],
-        **ADAPTERS[run.adapter],
+        **({"block_share": False} | ADAPTERS[run.adapter]),
     )
     model = get_peft_model(Above(copy.deepcopy(upper_layers()), run.seed), config)
     optimizer = make_optimizer(model, run)

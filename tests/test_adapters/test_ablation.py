@@ -28,7 +28,9 @@ FORMS = [{}, {"side": "in"}, {"side": "both", "scaling": True}, {"n_blocks": 2, 
 
 
 def adapted(**options):
-    return get_peft_model(bert(), QuICConfig(target_modules=["query", "value"], **options)).eval()
+    return get_peft_model(
+        bert(), QuICConfig(target_modules=["query", "value"], **({"block_share": False} | options))
+    ).eval()
 
 
 @pytest.mark.parametrize("form", [*FORMS, {"composition": "additive"}], ids=str)
@@ -150,7 +152,7 @@ def test_zero_angles_are_a_start_of_lower_rank():
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=str)
 def test_mixed_batches_take_each_row_by_its_adapter(ablation):
     model = adapted()
-    model.add_adapter("other", QuICConfig(target_modules=["query", "value"], **ablation))
+    model.add_adapter("other", QuICConfig(target_modules=["query", "value"], **({"block_share": False} | ablation)))
     for name in ("default", "other"):
         turn(model, name, std=0.1)
     names = ["other", "default", "__base__"]
@@ -183,4 +185,4 @@ def test_what_needs_a_circuit_refuses_an_ablation():
 )
 def test_impossible_choices_are_refused(message, values):
     with pytest.raises(ValueError, match=message):
-        QuICConfig(**values)
+        QuICConfig(**({"block_share": False, "target_modules": None} | values))

@@ -168,9 +168,11 @@ def test_products_of_factors_are_refused():
 
 def trained(**config):
     """A model with adapters "default" and "other" of one configuration, and "third" of another."""
-    model = get_peft_model(bert(), QuICConfig(target_modules=["query", "value"], **config)).eval()
-    model.add_adapter("other", QuICConfig(target_modules=["query", "value"], **config))
-    model.add_adapter("third", QuICConfig(target_modules=["query"], orders=(2,)))
+    model = get_peft_model(
+        bert(), QuICConfig(target_modules=["query", "value"], **({"block_share": False} | config))
+    ).eval()
+    model.add_adapter("other", QuICConfig(target_modules=["query", "value"], **({"block_share": False} | config)))
+    model.add_adapter("third", QuICConfig(target_modules=["query"], orders=(2,), block_share=False))
     turn(model)
     turn(model, "other")
     return model
@@ -256,6 +258,6 @@ def test_wrong_combinations_are_refused_and_the_model_is_as_before(arguments, er
 
 
 def test_scales_are_not_combined():
-    model = get_peft_model(bert(), QuICConfig(target_modules=["query"], scaling=True))
+    model = get_peft_model(bert(), QuICConfig(target_modules=["query"], scaling=True, n_blocks=1))
     with pytest.raises(ValueError, match="rotations alone, got one with scaling"):
         model.base_model.add_weighted_adapter(["default"], [0.5], "half")

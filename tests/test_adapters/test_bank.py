@@ -46,7 +46,9 @@ def give(model, tensors):
 
 def with_bank(make, count=4, **config):
     """A model, a bank of adapters a0, a1, ..., and a copy of the model whose host can be given their numbers."""
-    model = get_peft_model(make(), QuICConfig(**{"target_modules": "all-linear"} | config)).eval()
+    model = get_peft_model(
+        make(), QuICConfig(**({"block_share": False, "target_modules": "all-linear"} | config))
+    ).eval()
     turn(model)
     alone = copy.deepcopy(model)
     bank = AdapterBank(model)
@@ -114,7 +116,7 @@ def test_adapters_beside_those_of_the_model():
     """Those that the model holds itself, of another configuration, are served in the same batch."""
     model, bank, alone = with_bank(bert)
     for one in (model, alone):
-        one.add_adapter("other", QuICConfig(target_modules=["query"], side="in"))
+        one.add_adapter("other", QuICConfig(target_modules=["query"], side="in", n_blocks=1))
         turn(one, "default", 0.2)
     for layer, twin in zip(layers(model).values(), layers(alone).values(), strict=True):
         twin.load_state_dict(layer.state_dict())
@@ -183,7 +185,7 @@ def test_bookkeeping():
 
 @pytest.mark.parametrize("cache_bytes", [0, 20_000, 2**28])
 def test_what_is_kept_changes_nothing_and_is_bounded(cache_bytes):
-    model = get_peft_model(bert(), QuICConfig(target_modules="all-linear")).eval()
+    model = get_peft_model(bert(), QuICConfig(target_modules="all-linear", n_blocks=1)).eval()
     bank = AdapterBank(model, cache_bytes=cache_bytes)
     for index in range(8):
         bank.add(f"a{index}", random_parameters(model, index))
@@ -229,7 +231,7 @@ def test_the_least_recently_used_are_forgotten_first():
 def test_folders_of_other_adapters_are_refused(tmp_path, bad):
     _, bank, _ = with_bank(bert)
     values, message = bad
-    other = get_peft_model(bert(), QuICConfig(**{"target_modules": "all-linear"} | values))
+    other = get_peft_model(bert(), QuICConfig(**({"block_share": False, "target_modules": "all-linear"} | values)))
     other.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=message):
         bank.add("new", tmp_path)
@@ -296,7 +298,7 @@ def test_wrong_uses_are_refused():
         with pytest.raises(ValueError, match="no adapter 'aO': the nearest to 'aO' is 'a"):
             call("aO")
     bank.detach()
-    scaled = get_peft_model(bert(), QuICConfig(target_modules=["query"], scaling=True))
+    scaled = get_peft_model(bert(), QuICConfig(target_modules=["query"], scaling=True, n_blocks=1))
     with pytest.raises(ValueError, match=r"must be rotations alone, got one with scaling, .*'default' in encoder"):
         AdapterBank(scaled)
     with pytest.raises(ValueError, match="no adapter 'defautl': the nearest to 'defautl' is 'default'"):

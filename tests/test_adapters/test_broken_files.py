@@ -47,7 +47,7 @@ def net():
 
 @pytest.fixture
 def folder(tmp_path):
-    config = QuICConfig(target_modules=["first", "second"], modules_to_save=["head"])
+    config = QuICConfig(target_modules=["first", "second"], modules_to_save=["head"], n_blocks=1)
     model = get_peft_model(net(), config)
     model.save_pretrained(tmp_path / "adapter")
     return tmp_path / "adapter"
@@ -119,7 +119,11 @@ def test_any_safetensors_file_is_read_or_refused(written, data):
 
 
 @RUNS
-@given(values=st.dictionaries(st.sampled_from(sorted(QuICConfig(target_modules=["a"]).to_dict())), JSON, max_size=4))
+@given(
+    values=st.dictionaries(
+        st.sampled_from(sorted(QuICConfig(target_modules=["a"], n_blocks=1).to_dict())), JSON, max_size=4
+    )
+)
 @example(values={"orders": [10**30]})
 @example(values={"n_blocks": 10**400})
 @example(values={"target_modules": []})

@@ -25,7 +25,9 @@ from qicircuits.testing import assert_circuit_is_compound
 def adapted(features=(20, 33), names=("first", "second"), **config):
     torch.manual_seed(0)
     model = nn.ModuleDict({name: nn.Linear(6, d) for name, d in zip(names, features, strict=True)})
-    return get_peft_model(model, QuICConfig(target_modules=list(names), init_weights=False, **config))
+    return get_peft_model(
+        model, QuICConfig(target_modules=list(names), init_weights=False, **({"block_share": False} | config))
+    )
 
 
 CONFIGS = [
@@ -123,7 +125,7 @@ def test_a_block_that_is_not_finite_does_not_pass():
 
 def test_adapters_on_different_modules_are_verified_each():
     model = adapted()
-    model.add_adapter("other", QuICConfig(target_modules=["first"]))
+    model.add_adapter("other", QuICConfig(target_modules=["first"], n_blocks=1))
     assert [check.module.rpartition(".")[2] for check in verify_adapter(model).blocks] == ["first", "second"]
     assert len(verify_adapter(model, adapter_name="other").blocks) == 1
     model.base_model.set_adapter("other")

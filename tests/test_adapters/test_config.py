@@ -109,6 +109,29 @@ def test_config_survives_its_folder(tmp_path_factory, blocks, **values):
     assert json.loads((folder / "adapter_config.json").read_text())["peft_type"] == "QUIC"
 
 
+@pytest.mark.parametrize(
+    ("values", "blocks"),
+    [
+        ({}, (8, None, True)),
+        ({"orders": (1, 2, 3), "side": "in"}, (8, None, True)),
+        ({"n_blocks": 4}, (4, None, False)),
+        ({"block_size": 64}, (None, 64, False)),
+        ({"block_share": True}, (None, None, True)),
+        ({"block_share": False}, (None, None, False)),  # as files of an older release say: one block
+        ({"n_blocks_pattern": {"q": 2}}, (None, None, False)),
+    ],
+)
+def test_eight_blocks_share_a_rotation_where_nothing_is_said_about_blocks(values, blocks):
+    config = QuICConfig(**values)
+    assert (config.n_blocks, config.block_size, config.block_share) == blocks
+    assert QuICConfig(**config.to_dict()) == config
+
+
+def test_every_linear_layer_is_adapted_where_nothing_is_said_about_modules():
+    assert QuICConfig().target_modules == "all-linear"
+    assert QuICConfig(target_modules=None).target_modules is None  # PEFT's default for the architecture
+
+
 def saved_adapter(folder, tensors, **values):
     """A folder as `save_pretrained` of a model leaves it, with the given tensors."""
     QuICConfig(target_modules=["q"], **values).save_pretrained(str(folder))

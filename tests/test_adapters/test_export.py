@@ -49,7 +49,9 @@ def save_adapter(folder, kind, **values):
     base = CLASSES[kind].from_pretrained(folder / "base", **head)
     exclude = ["classifier"] if kind == "vit" else None
     settings = {"target_modules": "all-linear", "exclude_modules": exclude, "n_blocks": 2, "task_type": TASKS[kind]}
-    model = get_peft_model(base, QuICConfig(**(settings | values))).eval()
+    model = get_peft_model(
+        base, QuICConfig(**({"block_share": False, "target_modules": None} | settings | values))
+    ).eval()
     torch.manual_seed(1)
     for name, parameter in model.named_parameters():
         if "quic_parameters" in name:

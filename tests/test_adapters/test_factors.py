@@ -138,7 +138,7 @@ def test_factors_that_mix_nothing_more_are_refused():
         plan_blocks(24, (1,), n_factors=2)
     for n_factors, error in ((0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)):
         with pytest.raises(error, match="n_factors must be"):
-            QuICConfig(n_factors=n_factors)
+            QuICConfig(n_factors=n_factors, n_blocks=1, target_modules=None)
 
 
 @pytest.mark.parametrize("side", ["out", "in"])
@@ -146,7 +146,10 @@ def test_factors_that_mix_nothing_more_are_refused():
 def test_the_life_of_a_model_with_factors(tmp_path, side, blocks):
     base = bert()
     expected = output(base)
-    model = get_peft_model(base, QuICConfig(target_modules=["query", "value"], n_factors=2, side=side, **blocks))
+    model = get_peft_model(
+        base,
+        QuICConfig(target_modules=["query", "value"], n_factors=2, side=side, **({"block_share": False} | blocks)),
+    )
     assert output(model).equal(expected)
     turn(model)
     turned = output(model)
@@ -186,7 +189,7 @@ def test_every_circuit_of_every_factor_is_its_block(tmp_path):
 
 @pytest.mark.parametrize("n_factors", [1, 3])
 def test_a_file_of_another_number_of_factors_is_refused(tmp_path, n_factors):
-    get_peft_model(bert(), QuICConfig(n_factors=2, n_blocks=2)).save_pretrained(tmp_path)
+    get_peft_model(bert(), QuICConfig(n_factors=2, n_blocks=2, target_modules=None)).save_pretrained(tmp_path)
     path = tmp_path / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "n_factors": n_factors}))
     with pytest.raises(ValueError, match=rf"must have shape \({2 * n_factors}, n.*, {n_factors=}, got \(4, "):

@@ -35,7 +35,9 @@ class Regression(nn.Module):
 
 
 def adapted(**config):
-    return get_peft_model(Regression(), QuICConfig(target_modules=["first", "second"], **config))
+    return get_peft_model(
+        Regression(), QuICConfig(target_modules=["first", "second"], **({"block_share": False} | config))
+    )
 
 
 def data():
@@ -198,7 +200,7 @@ def test_the_adapter_must_be_one_and_the_same():
         history.record(model, 3.5)
     with pytest.raises(ValueError, match="every must be at least 1, got every=0"):
         AdapterHistory(0)
-    model.add_adapter("other", QuICConfig(target_modules=["first"]))
+    model.add_adapter("other", QuICConfig(target_modules=["first"], n_blocks=1))
     model.base_model.set_adapter(["default", "other"])
     with pytest.raises(ValueError, match=r"several are active, got \['default', 'other'\]"):
         history.record(model, 4)

@@ -45,7 +45,7 @@ def learns(task, backbone, steps=8):
     model = load_model(task, seed=0, backbone=backbone)
     torch.manual_seed(0)
     targets = target_sets(model)["attention_qv"]
-    model = get_peft_model(model, QuICConfig(target_modules=targets, modules_to_save=["head"])).train()
+    model = get_peft_model(model, QuICConfig(target_modules=targets, modules_to_save=["head"], n_blocks=1)).train()
     batches = (
         training_batches(encode(task.train, load_processor(task, backbone, max_length=12)), 4, 1, seed=0) * steps
     )
@@ -180,7 +180,7 @@ def experiment(hub, tmp_path):
     worked = {"query": "what is one plus one ?", "response": "two . The answer is: 2"}
     save_rows(hub, "meta-math/MetaMathQA", {"train": [worked] * 6 + [{"query": "a" * 1300, "response": "b"}]})
     folder = tmp_path / "experiments" / "quic" / "tiny"
-    QuICConfig(target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM").save_pretrained(folder)
+    QuICConfig(target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", n_blocks=1).save_pretrained(folder)
     params = {
         "model_id": tiny_llama(tmp_path / "llama"),
         "dtype": "float32",

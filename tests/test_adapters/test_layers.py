@@ -48,7 +48,7 @@ def adapted(face, *, dtype=torch.float32, config=None, **values):
     base.add_module("layer", make_layer())
     base.to(dtype).eval()
     x = make_input()
-    config = config or QuICConfig(target_modules=["layer"], **values)
+    config = config or QuICConfig(target_modules=["layer"], **({"block_share": False} | values))
     model = get_peft_model(copy.deepcopy(base), config)
     return model.eval(), base, x.to(dtype) if x.is_floating_point() else x
 
@@ -200,7 +200,7 @@ def test_module_dropout_skips_the_whole_module(face, side):
 def two_adapters(face, side, other_side):
     model, base, x = adapted(face, dtype=torch.float64, side=side)
     model.add_adapter(
-        "second", QuICConfig(target_modules=["layer"], side=other_side, orders=(2,), parameter_map="rbs")
+        "second", QuICConfig(target_modules=["layer"], side=other_side, orders=(2,), parameter_map="rbs", n_blocks=1)
     )
     turn(model)
     turn(model, "second")

@@ -39,7 +39,7 @@ class CountSolves(TorchDispatchMode):
 
 def adapted(base=None, **values):
     """A turned model, in evaluation mode so that it has no dropout of its own."""
-    config = QuICConfig(**{"target_modules": "all-linear", **values})
+    config = QuICConfig(**({"block_share": False, "target_modules": "all-linear", **values}))
     model = get_peft_model(base or bert(), config).eval()
     turn(model)
     return model
@@ -273,10 +273,10 @@ def test_an_adapter_that_takes_the_name_of_another_is_not_mistaken_for_it():
     model = adapted(parameter_map="cayley")
     numbers = {name: parameter.clone() for name, parameter in model.named_parameters() if "quic_" in name}
     before = kept_output(model)
-    model.add_adapter("other", QuICConfig(target_modules="all-linear"))
+    model.add_adapter("other", QuICConfig(target_modules="all-linear", n_blocks=1))
     model.set_adapter("other")
     model.delete_adapter("default")
-    model.add_adapter("default", QuICConfig(target_modules="all-linear", parameter_map="exponential"))
+    model.add_adapter("default", QuICConfig(target_modules="all-linear", parameter_map="exponential", n_blocks=1))
     model.set_adapter("default")
     model.load_state_dict(numbers, strict=False)
     assert not kept_output(model).allclose(before)
@@ -310,7 +310,7 @@ def test_distributed_training_has_the_same_gradients(tmp_path):
 @pytest.mark.parametrize("orders", [(1, 2), (1, 3)])
 def test_a_layer_keeps_its_output_and_no_more(orders, bias):
     layer = nn.Linear(24, 26, bias=bias)
-    model = get_peft_model(nn.Sequential(layer), QuICConfig(target_modules=["0"], orders=orders))
+    model = get_peft_model(nn.Sequential(layer), QuICConfig(target_modules=["0"], orders=orders, n_blocks=1))
     nn.init.normal_(model.get_submodule("base_model.model.0").quic_parameters["default"])
     x = torch.randn(40, 24, requires_grad=True)
     kept = []

@@ -14,9 +14,9 @@ from adapters import QuICConfig
 
 def three_adapters(make):
     """Adapters of both sides, and one that only some layers have."""
-    model = get_peft_model(make(), QuICConfig(target_modules="all-linear"))
+    model = get_peft_model(make(), QuICConfig(target_modules="all-linear", n_blocks=1))
     model.add_adapter("in", QuICConfig(target_modules="all-linear", side="in", n_blocks=2))
-    model.add_adapter("some", QuICConfig(orders=(2,), parameter_map="rbs"))
+    model.add_adapter("some", QuICConfig(orders=(2,), parameter_map="rbs", n_blocks=1, target_modules=None))
     for layer in layers(model).values():
         for parameters in layer.quic_parameters.values():
             nn.init.normal_(parameters, std=0.3)
@@ -98,7 +98,7 @@ def test_mixed_batch_with_several_samples():
     ],
 )
 def test_wrong_adapter_names_are_refused_and_forgotten(names, error, message):
-    model = get_peft_model(bert(), QuICConfig()).eval()
+    model = get_peft_model(bert(), QuICConfig(n_blocks=1, target_modules=None)).eval()
     expected = output(model)
     with pytest.raises(error, match=message):
         model(IDS, adapter_names=names)
@@ -106,7 +106,7 @@ def test_wrong_adapter_names_are_refused_and_forgotten(names, error, message):
 
 
 def test_adapter_names_need_evaluation_and_unmerged_adapters():
-    model = get_peft_model(bert(), QuICConfig())
+    model = get_peft_model(bert(), QuICConfig(n_blocks=1, target_modules=None))
     with pytest.raises(ValueError, match=r"call eval\(\)"):
         model.train()(IDS, adapter_names=["default"] * 3)
     model.eval().merge_adapter()

@@ -32,7 +32,7 @@ def test_targets_are_found_untouched_and_merged(make, values, targets):
     base = make()
     x = torch.randn(2, 3, 16, 16) if make is vit else IDS
     expected = output(base, x)
-    model = get_peft_model(base, QuICConfig(**values))
+    model = get_peft_model(base, QuICConfig(**({"block_share": False, "target_modules": None} | values)))
     names = {name.removeprefix("base_model.model.") for name in layers(model)}
     assert names == set(model.targeted_module_names)
     assert targets is None or targets <= names
@@ -55,7 +55,7 @@ def test_targets_are_found_untouched_and_merged(make, values, targets):
 def test_unload_gives_the_base_model_back():
     base = bert()
     expected, names = output(base), [name for name, _ in base.named_parameters()]
-    model = get_peft_model(base, QuICConfig())
+    model = get_peft_model(base, QuICConfig(n_blocks=1, target_modules=None))
     turn(model)
     unloaded = model.unload()
     assert output(unloaded).equal(expected)
@@ -68,14 +68,16 @@ def test_unload_gives_the_base_model_back():
     [("none", lambda name: False), ("all", lambda name: True), ("quic_only", lambda name: "base_layer" in name)],
 )
 def test_bias_is_trained_where_asked(bias, trained):
-    model = get_peft_model(bert(), QuICConfig(bias=bias))
+    model = get_peft_model(bert(), QuICConfig(bias=bias, n_blocks=1, target_modules=None))
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             assert parameter.requires_grad == trained(name)
 
 
 def test_modules_to_save_are_trained_and_kept_apart():
-    model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS"))
+    model = get_peft_model(
+        bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS", n_blocks=1, target_modules=None)
+    )
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert [name for name in trained if "classifier.modules_to_save.default" in name]
     assert all("quic_parameters" in name or "classifier" in name for name in trained)
@@ -138,7 +140,7 @@ class Mixed(nn.Module):
     ],
 )
 def test_a_refused_injection_leaves_the_model_alone(values, error, message):
-    refused(Mixed(), QuICConfig(**values), error, message)
+    refused(Mixed(), QuICConfig(**({"block_share": False, "target_modules": None} | values)), error, message)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,12 @@ def test_a_refused_injection_leaves_the_model_alone(values, error, message):
     ],
 )
 def test_entries_that_match_nothing_are_refused(values, message):
-    refused(bert(BertForSequenceClassification), QuICConfig(**values), ValueError, message)
+    refused(
+        bert(BertForSequenceClassification),
+        QuICConfig(**({"block_share": False, "target_modules": None} | values)),
+        ValueError,
+        message,
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,7 +171,7 @@ def test_entries_that_match_nothing_are_refused(values, message):
     ],
 )
 def test_values_set_after_construction_are_checked(values, error, message):
-    config = QuICConfig()
+    config = QuICConfig(n_blocks=1, target_modules=None)
     for name, value in values.items():
         setattr(config, name, value)
     refused(bert(), config, error, message)
@@ -174,7 +181,7 @@ def test_defaults_that_match_nothing_are_not_refused(tmp_path):
     """PEFT's default targets of T5 are q and v; those of a task are heads by two names, of which a model has one."""
     base = nn.ModuleDict({"q": nn.Linear(12, 12), "classifier": nn.Linear(12, 2)})
     base.config = T5Config()
-    model = get_peft_model(base, QuICConfig(modules_to_save=["classifier", "score"]))
+    model = get_peft_model(base, QuICConfig(modules_to_save=["classifier", "score"], n_blocks=1, target_modules=None))
     assert model.targeted_module_names == ["q"]
     model.save_pretrained(tmp_path)
     loaded = PeftModel.from_pretrained(model.unload(), tmp_path)
@@ -187,7 +194,7 @@ def test_torch_encoder_layers_are_adapted_without_their_fast_path():
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         expected = base(x)
-        model = get_peft_model(base, QuICConfig(target_modules=["linear1"])).eval()
+        model = get_peft_model(base, QuICConfig(target_modules=["linear1"], n_blocks=1)).eval()
         assert model(x).equal(expected)
         turn(model)
         assert (model(x) - expected).abs().max() > 1e-3
@@ -202,17 +209,17 @@ def test_names_that_torch_cannot_keep_are_refused(name):
     kinds = [(name, type(module)) for name, module in base.named_modules()]
     rule = f"name of an adapter must be a word without dots .*got {name!r}"
     with pytest.raises(ValueError, match=rule):
-        get_peft_model(base, QuICConfig(), name)
+        get_peft_model(base, QuICConfig(n_blocks=1, target_modules=None), name)
     assert [(name, type(module)) for name, module in base.named_modules()] == kinds
-    model = get_peft_model(base, QuICConfig())
+    model = get_peft_model(base, QuICConfig(n_blocks=1, target_modules=None))
     with pytest.raises(ValueError, match=rule):
-        model.add_adapter(name, QuICConfig())
+        model.add_adapter(name, QuICConfig(n_blocks=1, target_modules=None))
     assert list(model.peft_config) == ["default"]
 
 
 def test_a_refused_second_adapter_leaves_the_first():
     base = nn.ModuleDict({"a": nn.Linear(24, 24), "b": nn.Linear(12, 12)})
-    model = get_peft_model(base, QuICConfig(target_modules=["a"]))
+    model = get_peft_model(base, QuICConfig(target_modules=["a"], n_blocks=1))
     turn(model)
     with pytest.raises(ValueError, match=r"^b: block_size=20 is larger"):
         model.add_adapter("second", QuICConfig(target_modules=["a", "b"], block_size=20))
@@ -221,11 +228,11 @@ def test_a_refused_second_adapter_leaves_the_first():
     assert name.endswith("model.a")
     assert list(layer.quic_parameters) == layer.active_adapters == ["default"]
     assert layer.quic_parameters["default"].requires_grad
-    model.add_adapter("second", QuICConfig(target_modules=["a", "b"]))
+    model.add_adapter("second", QuICConfig(target_modules=["a", "b"], n_blocks=1))
     assert len(layers(model)) == 2
 
 
 def test_a_second_adapter_with_a_trained_bias_is_refused():
-    model = get_peft_model(bert(), QuICConfig(bias="all"))
+    model = get_peft_model(bert(), QuICConfig(bias="all", n_blocks=1, target_modules=None))
     with pytest.raises(ValueError, match="only 1 adapter with bias"):
-        model.add_adapter("second", QuICConfig(bias="all"))
+        model.add_adapter("second", QuICConfig(bias="all", n_blocks=1, target_modules=None))

@@ -15,7 +15,7 @@ from adapters import QuICConfig
 def test_a_weight_that_another_module_holds_is_adapted_but_not_merged():
     base = gpt2()
     expected = output(base)
-    model = get_peft_model(base, QuICConfig(target_modules=["wte", "c_proj"]))
+    model = get_peft_model(base, QuICConfig(target_modules=["wte", "c_proj"], n_blocks=1))
     turn(model)
     turned = output(model)
     weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
@@ -34,7 +34,7 @@ def test_untied_weights_are_merged():
     base = gpt2()
     base.config.tie_word_embeddings = False
     base.lm_head.weight = nn.Parameter(base.lm_head.weight.detach().clone())
-    model = get_peft_model(base, QuICConfig(target_modules=["wte"]))
+    model = get_peft_model(base, QuICConfig(target_modules=["wte"], n_blocks=1))
     turn(model)
     turned = output(model)
     torch.testing.assert_close(output(model.merge_and_unload()), turned, rtol=0, atol=2e-5)
@@ -42,7 +42,7 @@ def test_untied_weights_are_merged():
 
 def test_a_module_of_two_names_is_not_merged():
     shared = nn.Linear(12, 12)
-    model = get_peft_model(nn.ModuleDict({"a": shared, "b": shared}), QuICConfig(target_modules=["a"]))
+    model = get_peft_model(nn.ModuleDict({"a": shared, "b": shared}), QuICConfig(target_modules=["a"], n_blocks=1))
     with pytest.raises(ValueError, match=r"^a: merging needs .* also b\.weight"):
         model.merge_adapter()
 
@@ -56,7 +56,7 @@ def test_a_module_of_two_names_is_not_merged():
     ],
 )
 def test_merging_unknown_adapters_is_refused(names, error, message):
-    model = get_peft_model(bert(), QuICConfig())
+    model = get_peft_model(bert(), QuICConfig(n_blocks=1, target_modules=None))
     turn(model)
     turned = output(model)
     for merge in (model.merge_adapter, model.merge_and_unload):
@@ -71,7 +71,10 @@ def test_merging_unknown_adapters_is_refused(names, error, message):
 def test_gradient_checkpointing_in_a_transformer(reentrant):
     gradients = []
     for checkpointing in (False, True):
-        model = get_peft_model(bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), QuICConfig())
+        model = get_peft_model(
+            bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
+            QuICConfig(n_blocks=1, target_modules=None),
+        )
         turn(model)
         torch.manual_seed(1)
         model.train()
@@ -96,7 +99,9 @@ def test_gradient_checkpointing_in_a_transformer(reentrant):
     ],
 )
 def test_compiles_to_one_graph(values):
-    model = get_peft_model(bert(), QuICConfig(module_dropout=0.1, **values))
+    model = get_peft_model(
+        bert(), QuICConfig(module_dropout=0.1, **({"block_share": False, "target_modules": None} | values))
+    )
     turn(model)
     torch.compiler.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
@@ -110,15 +115,15 @@ def test_compiles_to_one_graph(values):
 
 
 def test_a_model_can_be_copied():
-    model = get_peft_model(bert(), QuICConfig())
+    model = get_peft_model(bert(), QuICConfig(n_blocks=1, target_modules=None))
     turn(model)
     assert output(copy.deepcopy(model)).equal(output(model))
 
 
 def test_small_random_start():
     torch.manual_seed(3)
-    model = get_peft_model(bert(), QuICConfig(init_weights=False))
+    model = get_peft_model(bert(), QuICConfig(init_weights=False, n_blocks=1, target_modules=None))
     assert not output(model).equal(output(bert()))
     torch.manual_seed(3)
-    again = get_peft_model(bert(), QuICConfig(init_weights=False))
+    again = get_peft_model(bert(), QuICConfig(init_weights=False, n_blocks=1, target_modules=None))
     assert output(model).equal(output(again))

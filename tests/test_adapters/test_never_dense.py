@@ -39,7 +39,7 @@ def test_nothing_of_the_size_of_r_is_made(orders, n_factors, side, parameter_map
     # A weight of 768 x 4, so that d x d stands out.
     layer = nn.Linear(4, FEATURES) if side == "out" else nn.Linear(FEATURES, 4)
     config = QuICConfig(
-        target_modules=["0"], orders=orders, side=side, parameter_map=parameter_map, n_factors=n_factors
+        target_modules=["0"], orders=orders, side=side, parameter_map=parameter_map, n_factors=n_factors, n_blocks=1
     )
     model = get_peft_model(nn.Sequential(layer), config)
     x = torch.randn(TOKENS, layer.in_features, requires_grad=True)

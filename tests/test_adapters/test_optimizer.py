@@ -14,7 +14,7 @@ from qicircuits import is_orthogonal
 
 
 def classifier(**values):
-    config = QuICConfig(task_type="SEQ_CLS", target_modules=["query"], **values)
+    config = QuICConfig(task_type="SEQ_CLS", target_modules=["query"], **({"block_share": False} | values))
     return get_peft_model(bert(BertForSequenceClassification), config)
 
 

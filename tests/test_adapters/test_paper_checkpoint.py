@@ -61,7 +61,7 @@ def their_output(model, rotations, side, vectors):
 
 
 def adapted(**values):
-    return get_peft_model(base(), QuICConfig(target_modules=["0", "1"], **values))
+    return get_peft_model(base(), QuICConfig(target_modules=["0", "1"], **({"block_share": False} | values)))
 
 
 def draw(model, seed=0):

@@ -26,7 +26,9 @@ EXPECTED = {  # orders, blocks, wires
 
 
 def adapted(**values):
-    return get_peft_model(bert(), QuICConfig(target_modules=["query", "value"], **PATTERNS, **values))
+    return get_peft_model(
+        bert(), QuICConfig(target_modules=["query", "value"], **PATTERNS, **({"block_share": False} | values))
+    )
 
 
 def test_each_module_gets_what_its_first_pattern_says():
@@ -35,7 +37,7 @@ def test_each_module_gets_what_its_first_pattern_says():
         for name, layer in layers(adapted()).items()
     }
     assert {name: (plan.orders, plan.n_blocks, plan.n) for name, plan in plans.items()} == EXPECTED
-    config = QuICConfig(orders_pattern={"q": (1,), "b.q": (2,)})
+    config = QuICConfig(orders_pattern={"q": (1,), "b.q": (2,)}, n_blocks=1, target_modules=None)
     assert config.for_module("b.q").orders == (1,)
     assert config.for_module("bq").orders == config.for_module("q.b").orders == (1, 2)
 
@@ -66,13 +68,13 @@ def test_every_circuit_of_a_model_with_patterns_is_its_block(tmp_path):
 
 def test_a_configuration_without_patterns_is_one_of_version_1(tmp_path):
     """A release that knows no patterns can load it; this one could as well."""
-    QuICConfig().save_pretrained(tmp_path)
+    QuICConfig(n_blocks=1, target_modules=None).save_pretrained(tmp_path)
     path = tmp_path / "adapter_config.json"
     values = json.loads(path.read_text())
     assert values["config_version"] == 1
     older = {key: value for key, value in values.items() if not key.endswith("_pattern")}
     path.write_text(json.dumps(older))
-    assert QuICConfig.from_pretrained(tmp_path) == QuICConfig()
+    assert QuICConfig.from_pretrained(tmp_path) == QuICConfig(n_blocks=1, target_modules=None)
 
 
 @pytest.mark.parametrize("pattern", ["orders_pattern", "n_blocks_pattern"])
@@ -80,7 +82,12 @@ def test_a_configuration_without_patterns_is_one_of_version_1(tmp_path):
 def test_a_pattern_that_matches_no_target_is_refused(pattern, key):
     values = {"orders_pattern": (1,), "n_blocks_pattern": 2}
     with pytest.raises(ValueError, match=f"every entry of {pattern} must match .* got .'{key}'"):
-        get_peft_model(bert(), QuICConfig(target_modules=["query", "value"], **{pattern: {key: values[pattern]}}))
+        get_peft_model(
+            bert(),
+            QuICConfig(
+                target_modules=["query", "value"], **({"block_share": False, pattern: {key: values[pattern]}})
+            ),
+        )
 
 
 def test_patterns_of_all_linear_layers():

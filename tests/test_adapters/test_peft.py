@@ -35,7 +35,7 @@ def layers(model):
 
 
 def turned(**values):
-    model = get_peft_model(bert(), QuICConfig(**values))
+    model = get_peft_model(bert(), QuICConfig(**({"block_share": False, "target_modules": None} | values)))
     for layer in layers(model):
         nn.init.normal_(layer.quic_parameters["default"], std=0.3)
     return model
@@ -118,7 +118,7 @@ def test_saved_and_loaded(tmp_path, values, low_cpu_mem_usage):
 def test_loaded_under_another_name_beside_the_first(tmp_path):
     model = turned()
     model.save_pretrained(tmp_path)
-    other = get_peft_model(bert(), QuICConfig(orders=(2,)))
+    other = get_peft_model(bert(), QuICConfig(orders=(2,), n_blocks=1, target_modules=None))
     other.load_adapter(tmp_path, "loaded")
     other.set_adapter("loaded")
     assert output(other).equal(output(model))
@@ -148,7 +148,9 @@ def test_loading_into_double_precision_trains_where_asked(tmp_path, low_cpu_mem_
 
 def test_trained_biases_and_saved_modules_travel(tmp_path):
     values = {"task_type": "SEQ_CLS", "bias": "quic_only"}
-    model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(**values))
+    model = get_peft_model(
+        bert(BertForSequenceClassification), QuICConfig(**({"block_share": False, "target_modules": None} | values))
+    )
     for parameter in model.parameters():
         if parameter.requires_grad:
             nn.init.normal_(parameter, std=0.3)
@@ -187,7 +189,9 @@ MISFITS = [
 
 
 def saved_classifier(folder, **values):
-    config = QuICConfig(task_type="SEQ_CLS", target_modules=["query"], bias="quic_only", **values)
+    config = QuICConfig(
+        task_type="SEQ_CLS", target_modules=["query"], bias="quic_only", **({"block_share": False} | values)
+    )
     get_peft_model(bert(BertForSequenceClassification), config).save_pretrained(folder)
     return safetensors.torch.load_file(folder / WEIGHTS)
 
@@ -214,7 +218,8 @@ def test_an_adapter_that_does_not_fit_leaves_the_model_alone(tmp_path, spoil, me
 def test_a_second_adapter_that_does_not_fit_leaves_the_first(tmp_path, spoil, message):
     spoil(saved_classifier(tmp_path), tmp_path)
     model = get_peft_model(
-        bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS", target_modules=["query", "key"])
+        bert(BertForSequenceClassification),
+        QuICConfig(task_type="SEQ_CLS", target_modules=["query", "key"], n_blocks=1),
     )
     before = state(model)
     with pytest.raises(ValueError, match=message):
@@ -236,7 +241,9 @@ def test_tensors_of_other_shapes_are_left_out_on_request(tmp_path):
 
 def test_a_second_adapter_that_fits_is_loaded(tmp_path):
     tensors = saved_classifier(tmp_path, init_weights=False)
-    model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS"))
+    model = get_peft_model(
+        bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS", n_blocks=1, target_modules=None)
+    )
     model.load_adapter(tmp_path, "second")
     loaded = get_peft_model_state_dict(model, adapter_name="second")
     assert all(loaded[name].equal(tensor) for name, tensor in tensors.items() if "quic_parameters" in name)
@@ -279,7 +286,7 @@ def test_a_damaged_file_is_refused_before_the_model_changes(tmp_path, damage):
 def test_transformers_adds_switches_and_loads(tmp_path):
     model = bert()
     expected = output(model)
-    model.add_adapter(QuICConfig(target_modules=["query", "value"]), "first")
+    model.add_adapter(QuICConfig(target_modules=["query", "value"], n_blocks=1), "first")
     assert output(model).equal(expected)
     for layer in layers(model):
         nn.init.normal_(layer.quic_parameters["first"], std=0.3)
@@ -301,11 +308,11 @@ def test_transformers_adds_switches_and_loads(tmp_path):
 def test_transformers_is_refused_and_can_go_on(name, values):
     model = bert()
     before = state(model)
-    refused = QuICConfig(target_modules=["query"], **values)
+    refused = QuICConfig(target_modules=["query"], **({"block_share": False} | values))
     with pytest.raises(ValueError, match=r"block_size=64 is larger than the 32 features|name of an adapter .*'a\.b'"):
         model.add_adapter(refused, name)
     assert state(model) == before
-    model.add_adapter(QuICConfig(target_modules=["query"]), "first")
+    model.add_adapter(QuICConfig(target_modules=["query"], n_blocks=1), "first")
     before = state(model)
     with pytest.raises(ValueError, match=r"must be|is larger"):
         model.add_adapter(refused, name)
@@ -315,7 +322,7 @@ def test_transformers_is_refused_and_can_go_on(name, values):
 
 @pytest.mark.parametrize(("spoil", "message"), [case for case in MISFITS if case[0] is not other_head])
 def test_transformers_checks_the_file_of_a_configuration_that_is_passed(tmp_path, spoil, message):
-    config = QuICConfig(target_modules=["query"], modules_to_save=["classifier"], init_weights=False)
+    config = QuICConfig(target_modules=["query"], modules_to_save=["classifier"], init_weights=False, n_blocks=1)
     get_peft_model(bert(BertForSequenceClassification), config).save_pretrained(tmp_path)
     tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
     model = bert(BertForSequenceClassification)
@@ -329,7 +336,9 @@ def test_transformers_checks_the_file_of_a_configuration_that_is_passed(tmp_path
 
 
 def test_trainer_trains_only_the_adapter(tmp_path):
-    model = get_peft_model(bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS"))
+    model = get_peft_model(
+        bert(BertForSequenceClassification), QuICConfig(task_type="SEQ_CLS", n_blocks=1, target_modules=None)
+    )
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     rows = [{"input_ids": IDS[i % 3], "labels": torch.tensor(i % 2)} for i in range(8)]
     arguments = TrainingArguments(

@@ -54,7 +54,7 @@ def planned(tmp_path, model, *options):
 )
 def test_the_configuration_makes_the_plan_to_the_byte(tmp_path, make, options):
     report = planned(tmp_path, make(), *options)
-    model = get_peft_model(make(), QuICConfig(**report["config"]))
+    model = get_peft_model(make(), QuICConfig(**({"block_share": False, "target_modules": None} | report["config"])))
     assert model.get_nb_trainable_parameters()[0] == report["numbers"]
     found = {}
     for name, layer in layers(model).items():
@@ -73,7 +73,7 @@ def test_patterns_tell_kinds_apart_that_end_alike():
     kinds = group_modules(names, lambda name: name.replace(".0.", r"\.\d+\.").replace("t.d", r"t\.d"))
     assert [kind.pattern for kind in kinds][2] == "query"
     for kind in kinds:
-        config = QuICConfig(n_blocks_pattern={kind.pattern: 7})
+        config = QuICConfig(n_blocks_pattern={kind.pattern: 7}, target_modules=None)
         assert [name for name in names if config.for_module(name).n_blocks == 7] == list(kind.modules)
 
 
@@ -86,7 +86,9 @@ def test_what_quic_plan_prints_is_the_section_of_a_file(tmp_path):
     assert result.exit_code == 0, result.output
     assert "for a budget of 2,000 numbers" in result.stdout.replace("\n", " ")
     section = yaml.safe_load(result.stdout[result.stdout.index("adapter:") :])["adapter"]
-    numbers = get_peft_model(bert(), QuICConfig(**section)).get_nb_trainable_parameters()[0]
+    numbers = get_peft_model(
+        bert(), QuICConfig(**({"block_share": False, "target_modules": None} | section))
+    ).get_nb_trainable_parameters()[0]
     assert numbers <= 2000
 
 

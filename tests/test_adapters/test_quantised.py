@@ -28,7 +28,9 @@ CONFIGS = [
 
 def adapted(kind, **values):
     """Two quantised layers with a bias each, all of whose adapters are somewhere."""
-    model = get_peft_model(small(kind), QuICConfig(target_modules=["first", "second"], **values))
+    model = get_peft_model(
+        small(kind), QuICConfig(target_modules=["first", "second"], **({"block_share": False} | values))
+    )
     torch.manual_seed(2)
     for name, parameter in model.named_parameters():
         if "quic_" in name:
@@ -48,7 +50,7 @@ def gradients(model, x):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("is_training", [True, False], ids=["train", "eval"])
 def test_a_new_adapter_leaves_every_bit(kind, is_training):
-    model = get_peft_model(small(kind), QuICConfig(target_modules=["first", "second"])).train(is_training)
+    model = get_peft_model(small(kind), QuICConfig(target_modules=["first", "second"], n_blocks=1)).train(is_training)
     base = small(kind).train(is_training)
     base.first.support_avx512bf16_for_cpu = base.second.support_avx512bf16_for_cpu = False  # as in adapted ones
     with torch.no_grad():
@@ -88,7 +90,7 @@ def test_a_base_that_was_evaluated_before_can_be_trained():
     weight = quantised_weight(base.first).loaded()
     with torch.no_grad():
         base.eval()(X)
-    model = get_peft_model(base, QuICConfig(target_modules=["second"])).train()
+    model = get_peft_model(base, QuICConfig(target_modules=["second"], n_blocks=1)).train()
     _, (gradient, *_), _ = gradients(model, X)
     assert gradient.any()
     after = quantised_weight(base.first).loaded()  # of the layer that is not adapted
@@ -143,7 +145,7 @@ def test_disabling_a_merged_adapter_gives_the_base_back(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_untouched_adapter_merges_into_the_same_bits(kind, recwarn):
-    model = get_peft_model(small(kind), QuICConfig(target_modules=["first", "second"]))
+    model = get_peft_model(small(kind), QuICConfig(target_modules=["first", "second"], n_blocks=1))
     weight = model.base_model.model.first.base_layer.weight
     merged = model.merge_and_unload()
     assert merged.first.weight is weight
@@ -156,7 +158,7 @@ def test_merging_one_by_one_rounds_once_too(kind):
     models = []
     for steps in [["default", "other"]], [["default"], ["other"]]:
         model = adapted(kind)
-        model.add_adapter("other", QuICConfig(target_modules=["first", "second"], side="in"))
+        model.add_adapter("other", QuICConfig(target_modules=["first", "second"], side="in", n_blocks=1))
         torch.manual_seed(3)
         turn(model, "other")
         for names in steps:
@@ -170,7 +172,7 @@ def test_merging_one_by_one_rounds_once_too(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_switching_rounds_once_however_often(kind):
     model = adapted(kind)
-    model.add_adapter("other", QuICConfig(target_modules=["first"]))
+    model.add_adapter("other", QuICConfig(target_modules=["first"], n_blocks=1))
     torch.manual_seed(3)
     tuner, first = model.base_model, model.base_model.model.first
     nn.init.normal_(first.quic_parameters["other"], std=0.3)
@@ -231,7 +233,7 @@ def test_merging_into_four_bits_says_what_to_do_instead():
 def test_other_granularities_of_torchao_are_kept(granularity):
     layer = nn.Linear(64, 64)
     quantize_(layer, Int8(granularity=granularity))
-    model = get_peft_model(nn.Sequential(layer), QuICConfig(target_modules=["0"]))
+    model = get_peft_model(nn.Sequential(layer), QuICConfig(target_modules=["0"], n_blocks=1))
     turn(model)
     with pytest.warns(UserWarning, match="again"):
         merged = model.merge_and_unload()[0].weight
@@ -287,7 +289,7 @@ def unserved():
 def test_other_kinds_are_refused(layer, message):
     model = nn.Sequential(layer)
     with pytest.raises(TypeError, match=f"^0: a .*{message}"):
-        get_peft_model(model, QuICConfig(target_modules=["0"]))
+        get_peft_model(model, QuICConfig(target_modules=["0"], n_blocks=1))
     assert model[0] is layer
 
 

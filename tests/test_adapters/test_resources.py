@@ -28,7 +28,9 @@ def runner():
 
 def adapted(**values):
     torch.manual_seed(0)
-    return get_peft_model(bert(), QuICConfig(target_modules=TARGETS, **{"n_blocks": 2, **values}))
+    return get_peft_model(
+        bert(), QuICConfig(target_modules=TARGETS, **({"block_share": False, "n_blocks": 2, **values}))
+    )
 
 
 def sizes(groups):
@@ -99,7 +101,7 @@ def test_a_saved_adapter_and_a_configuration_have_the_blocks_of_the_model(values
     model.save_pretrained(tmp_path / "adapter")
     model.base_model.model.config.save_pretrained(tmp_path / "model")
     assert sizes(saved_blocks(tmp_path / "adapter")) == sizes(describe_blocks(model))
-    config = QuICConfig(target_modules=TARGETS, **{"n_blocks": 2, **values})
+    config = QuICConfig(target_modules=TARGETS, **({"block_share": False, "n_blocks": 2, **values}))
     assert sizes(configured_blocks(tmp_path / "model" / "config.json", config)) == sizes(describe_blocks(model))
 
 

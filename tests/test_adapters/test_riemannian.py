@@ -25,7 +25,7 @@ LABELS = torch.tensor([0, 1, 0])
 
 
 def classifier(**values):
-    config = QuICConfig(task_type="SEQ_CLS", target_modules=["query", "value"], **values)
+    config = QuICConfig(task_type="SEQ_CLS", target_modules=["query", "value"], **({"block_share": False} | values))
     return get_peft_model(bert(BertForSequenceClassification), config)
 
 

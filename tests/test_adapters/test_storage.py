@@ -30,7 +30,10 @@ CONFIG = "adapter_config.json"
 
 def trained(**values):
     config = QuICConfig(
-        **{"task_type": "SEQ_CLS", "target_modules": ["query", "value"], "bias": "quic_only", **values}
+        **(
+            {"block_share": False}
+            | {"task_type": "SEQ_CLS", "target_modules": ["query", "value"], "bias": "quic_only", **values}
+        )
     )
     model = get_peft_model(bert(BertForSequenceClassification), config).eval()
     turn(model)

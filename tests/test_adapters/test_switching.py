@@ -57,14 +57,21 @@ def test_switching_in_a_bank_is_merging_alone(make, config):
 @pytest.mark.parametrize("config", FORMS)
 def test_switching_between_adapters_of_the_model(config):
     """Of one form by one rotation, of several forms, and of layers that only one of them has."""
-    model = get_peft_model(bert(), QuICConfig(**{"target_modules": "all-linear"} | config)).eval()
-    model.add_adapter("same", QuICConfig(**{"target_modules": "all-linear"} | config))
+    model = get_peft_model(
+        bert(), QuICConfig(**({"block_share": False, "target_modules": "all-linear"} | config))
+    ).eval()
+    model.add_adapter("same", QuICConfig(**({"block_share": False, "target_modules": "all-linear"} | config)))
     model.add_adapter(
-        "map", QuICConfig(**{"target_modules": "all-linear"} | config | {"parameter_map": "exponential"})
+        "map",
+        QuICConfig(
+            **({"block_share": False, "target_modules": "all-linear"} | config | {"parameter_map": "exponential"})
+        ),
     )
-    model.add_adapter("other", QuICConfig(target_modules=["query"], side="in", orders=(1,)))
-    model.add_adapter("scaled", QuICConfig(**{"target_modules": "all-linear", "scaling": True} | config))
-    model.add_adapter("more", QuICConfig(target_modules=["query", "word_embeddings"]))
+    model.add_adapter("other", QuICConfig(target_modules=["query"], side="in", orders=(1,), n_blocks=1))
+    model.add_adapter(
+        "scaled", QuICConfig(**({"block_share": False, "target_modules": "all-linear", "scaling": True} | config))
+    )
+    model.add_adapter("more", QuICConfig(target_modules=["query", "word_embeddings"], n_blocks=1))
     for name in ("default", "same", "map", "other", "scaled", "more"):
         for layer in layers(model).values():
             if name in layer.quic_parameters:
@@ -121,7 +128,7 @@ def test_a_host_that_was_trained_is_kept_as_it_is():
 
 def test_states_in_conflict_are_refused_and_nothing_changes():
     model, bank, _ = with_bank(bert)
-    model.add_adapter("other", QuICConfig(target_modules=["query"]))
+    model.add_adapter("other", QuICConfig(target_modules=["query"], n_blocks=1))
     model.merge_adapter(["other"])
     before, tuner = weights(model), model.base_model
     with pytest.raises(ValueError, match="must hold 'default' or no adapter, got 'other' merged"):
@@ -153,7 +160,7 @@ def test_states_in_conflict_are_refused_and_nothing_changes():
 
 
 def test_weights_that_cannot_be_merged_are_refused_and_nothing_changes():
-    model = get_peft_model(gpt2(), QuICConfig(target_modules=["c_fc", "wte"]))  # wte is tied to the head
+    model = get_peft_model(gpt2(), QuICConfig(target_modules=["c_fc", "wte"], n_blocks=1))  # wte is tied to the head
     bank = AdapterBank(model)
     bank.add("a0", random_parameters(model, 0))
     before = output(model)

@@ -21,7 +21,7 @@ MAPS = get_args(ParameterMap)
 
 def adapted_bert():
     torch.manual_seed(0)
-    model = get_peft_model(bert(), QuICConfig(target_modules="all-linear"))
+    model = get_peft_model(bert(), QuICConfig(target_modules="all-linear", n_blocks=1))
     turn(model)
     return model
 

@@ -38,7 +38,8 @@ def test_a_block_of_the_map_rbs_is_trained_as_its_circuit(features, orders, opti
     )
     weight, bias = base.weight.detach().clone(), base.bias.detach().clone()
     model = get_peft_model(
-        nn.ModuleDict({"layer": base}), QuICConfig(target_modules=["layer"], orders=orders, parameter_map="rbs")
+        nn.ModuleDict({"layer": base}),
+        QuICConfig(target_modules=["layer"], orders=orders, parameter_map="rbs", n_blocks=1),
     )
     layer = model.base_model.model["layer"]
     compiled = compile_adapter(model, "layer")  # at the start: only its layout and the reading out are used

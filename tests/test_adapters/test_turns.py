@@ -43,7 +43,9 @@ def adapted(face, *, dtype=torch.float64, **values):
     base.add_module("layer", make_layer())
     base.to(dtype).eval()
     x = make_input()
-    model = get_peft_model(copy.deepcopy(base), QuICConfig(target_modules=["layer"], **values))
+    model = get_peft_model(
+        copy.deepcopy(base), QuICConfig(target_modules=["layer"], **({"block_share": False} | values))
+    )
     return model.eval(), base, x.to(dtype) if x.is_floating_point() else x
 
 
@@ -132,7 +134,9 @@ def test_the_merged_weight_is_the_formula(form):
 @pytest.mark.parametrize("second", FORMS)
 def test_adapters_of_all_forms_compose(first, second):
     model, base, x = adapted("linear", **first)
-    model.add_adapter("second", QuICConfig(target_modules=["layer"], **{"n_blocks": 2, **second}))
+    model.add_adapter(
+        "second", QuICConfig(target_modules=["layer"], **({"block_share": False, "n_blocks": 2, **second}))
+    )
     turn_all(model)
     turn_all(model, "second")
     expected_first = model(x)
@@ -155,7 +159,7 @@ def test_adapters_of_all_forms_compose(first, second):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("make", [bert, gpt2])
 def test_saved_and_loaded_through_peft(tmp_path, make, form):
-    model = get_peft_model(make(), QuICConfig(**{"n_blocks": 2, **form}))
+    model = get_peft_model(make(), QuICConfig(**({"block_share": False, "n_blocks": 2, **form}), target_modules=None))
     turn_all(model)
     expected = output(model)
     model.save_pretrained(tmp_path)
@@ -167,7 +171,7 @@ def test_saved_and_loaded_through_peft(tmp_path, make, form):
 
 
 def test_circuits_of_both_sides_are_their_blocks(tmp_path):
-    config = QuICConfig(target_modules=["query"], side="both", scaling=True)
+    config = QuICConfig(target_modules=["query"], side="both", scaling=True, n_blocks=1)
     model = get_peft_model(bert(), config)
     turn_all(model)
     report = verify_adapter(model, dtype=torch.float64)
@@ -183,7 +187,7 @@ def test_circuits_of_both_sides_are_their_blocks(tmp_path):
     }
     assert sum(group.copies for group in saved_blocks(tmp_path)) == 4
     assert sum(group.copies for group in describe_blocks(model)) == 4
-    other = get_peft_model(bert(), QuICConfig(target_modules=["query"], side="in"))
+    other = get_peft_model(bert(), QuICConfig(target_modules=["query"], side="in", n_blocks=1))
     with pytest.raises(ValueError, match=r"module must be one of .*query'\], got '0.attention.self.query:in'"):
         compile_adapter(other, "0.attention.self.query:in")
 
@@ -205,7 +209,9 @@ def test_forms_that_a_layer_cannot_have_are_refused(face, values, message):
 def test_a_file_without_one_of_the_tensors_is_refused(tmp_path, missing):
     from safetensors.torch import load_file, save_file
 
-    get_peft_model(bert(), QuICConfig(side="both", scaling=True)).save_pretrained(tmp_path)
+    get_peft_model(bert(), QuICConfig(side="both", scaling=True, n_blocks=1, target_modules=None)).save_pretrained(
+        tmp_path
+    )
     path = tmp_path / "adapter_model.safetensors"
     tensors = load_file(path)
     gone = next(name for name in tensors if name.endswith(missing))
@@ -215,7 +221,7 @@ def test_a_file_without_one_of_the_tensors_is_refused(tmp_path, missing):
 
 
 def test_scales_of_another_width_are_refused_before_the_model_changes(tmp_path):
-    model = get_peft_model(bert(), QuICConfig(scaling=True))
+    model = get_peft_model(bert(), QuICConfig(scaling=True, n_blocks=1, target_modules=None))
     model.save_pretrained(tmp_path)
     from safetensors.torch import load_file, save_file
 

@@ -45,7 +45,7 @@ def write_config(file, model, train, validation, output, **values):
         "model": str(model),
         "output": str(output),
         "data": {"train": str(train), "validation": str(validation)},
-        "adapter": {"target_modules": ["query", "value"], "orders": [1, 2]},
+        "adapter": {"target_modules": ["query", "value"], "orders": [1, 2], "block_share": False},
         "training": {
             "num_train_epochs": 2,
             "batch_size": 8,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...config import DEFAULT_SHARED_BLOCKS
 from ..contenders import Contender
 from ..pages import Page
 from ..profiles import Profile
@@ -18,12 +19,14 @@ __all__ = ["DEFAULTS"]
 _SHARE = 20  # at most a twentieth of LoRA r=8's numbers ...
 _POINT = 1.0  # ... within one point of its mean
 
+_DEFAULTS = f"orders=1+2,n_blocks={DEFAULT_SHARED_BLOCKS},block_share"
+
 _CANDIDATES = (
     QUIC,
     ours("2 blocks, shared", "orders=1+2,n_blocks=2,block_share"),
     ours("4 blocks, shared", "orders=1+2,n_blocks=4,block_share"),
     ours("4 blocks, shared, query to output", "orders=1+2,n_blocks=4,block_share", "second", targets="attention"),
-    ours("8 blocks, shared, all linear", "orders=1+2,n_blocks=8,block_share", "second", targets=ALL_LINEAR),
+    ours("the defaults: 8 blocks, shared, all linear", _DEFAULTS, targets=ALL_LINEAR),
 )
 
 
@@ -57,9 +60,9 @@ DEFAULTS = Question(
     name="j_defaults",
     title="Do the defaults come close to LoRA with a twentieth of its numbers?",
     asks=(
-        "What a user gets who chooses nothing, and its neighbours, on every text task, against LoRA of rank 8 on "
-        "query and value: the mean over the tasks must not be more than a point lower, with at most a twentieth of "
-        "the numbers. Learning rates are chosen as everywhere."
+        "What `QuICConfig` is where nothing is chosen, and its neighbours, on every text task, against LoRA of rank "
+        "8 on query and value: the mean over the tasks must not be more than a point lower, with at most a "
+        "twentieth of the numbers. Learning rates are chosen as everywhere."
     ),
     contenders=_contenders,
     page=_page,

@@ -16,7 +16,7 @@ HEAD = Entry("head only", "probe", "head")
 FULL = Entry("full fine-tuning", "other", "full", measures=("old_task",))
 LORA = Entry("LoRA r=8", "rival", "lora", "r=8", measures=("old_task",))
 QUIC = Entry("QuIC (1, 2)", "quic", "quic", "orders=1+2", measures=("jacobian", "old_task", "packing"))
-"""Orders (1, 2), one block, Cayley map, outputs of query and value: what a user gets who chooses nothing."""
+"""Orders (1, 2), one block, Cayley map, outputs of query and value: what the questions vary."""
 
 ALL_LINEAR = "all_linear"
 

@@ -124,7 +124,8 @@ PEERS: dict[str, Peer] = {
     # Zero at the start, as the others: PEFT's default is a small random kernel.
     "c3a": Peer(C3AConfig, lambda out, into, v: out * into // v["block_size"], {"init_weights": True}),
     "tinylora": Peer(TinyLoraConfig, lambda out, into, v: v["u"], {"save_projection": False}, seed="projection_seed"),
-    "quic": Peer(QuICConfig, _quic),
+    # One block where a size says nothing of blocks: sizes are compared, defaults are not.
+    "quic": Peer(QuICConfig, _quic, {"block_share": False}),
 }
 
 
