@@ -3,107 +3,21 @@
 With D = A - I, a sector of order 1 becomes v + D v. The features of a sector of order 2 are the strict upper
 triangle, row by row, of an antisymmetric matrix V, and
 
-    A V A^T = W + D W,   W = V + V D^T .
+    A V A^T = V + V D^T + D (V + V D^T) .
 
-So no bit changes where A = I and all is finite, whatever the products round. For bfloat16 D is the sum of two
-bfloat16, which keep 16 of its binary digits, while V and W are rounded to one: an error of 2^-9 |D|, which differs
-from token to token as that of the result does. For float16 they are sums of two bfloat16 as well: float16 would
-overflow. For float32 every factor is the sum of two tf32 (Triton's "tf32x3"), which keep 21 digits.
-
-Triton's interpreter takes bfloat16 for integers in products and sums; there its values are widened before products.
+So no bit changes where A = I and all is finite, whatever the products round. How they round is in `cuda_products`.
 """
-
-import os
 
 import triton
 import triton.language as tl
+
+from .cuda_products import conjugate, difference, dot, rest_of, times, transposed
 
 __all__ = ["GROUP", "rotate_tokens", "tangent_tokens"]
 
 # Tokens come in groups, of a multiple of this many: the fewest rows of a product.
 GROUP = tl.constexpr(16)
 _COPIED = tl.constexpr(128)  # features at a time
-_INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
-
-
-@triton.jit
-def _dot(a: tl.tensor, b: tl.tensor, acc: tl.tensor, STACK: tl.constexpr, SIZE: tl.constexpr) -> tl.tensor:
-    """acc + a b, for STACK matrices at once, or for matrices alone where STACK is 0."""
-    if _INTERPRETED:
-        a = a.to(acc.dtype)
-        b = b.to(acc.dtype)
-    if STACK == 1:  # Hopper's products of whole warp groups are of matrices, not of stacks of one
-        flat = tl.dot(
-            tl.reshape(a, (SIZE, SIZE)),
-            tl.reshape(b, (SIZE, SIZE)),
-            acc=tl.reshape(acc, (SIZE, SIZE)),
-            input_precision="tf32x3",
-        )
-        return tl.reshape(flat, (1, SIZE, SIZE))
-    else:
-        return tl.dot(a, b, acc=acc, input_precision="tf32x3")
-
-
-@triton.jit
-def _transposed(a: tl.tensor) -> tl.tensor:
-    return tl.permute(a, (0, 2, 1))
-
-
-@triton.jit
-def _difference(
-    matrix: tl.tensor,
-    row_step: tl.tensor,
-    column_step: tl.tensor,
-    n: tl.tensor,
-    ACC: tl.constexpr,
-    SIZE: tl.constexpr,
-) -> tl.tensor:
-    """D = A - I, zero beyond n."""
-    i = tl.arange(0, SIZE)[:, None]
-    j = tl.arange(0, SIZE)[None, :]
-    a = tl.load(matrix + i * row_step + j * column_step, mask=(i < n) & (j < n), other=0.0)
-    return a.to(ACC) - ((i == j) & (i < n)).to(ACC)
-
-
-@triton.jit
-def _rest(a: tl.tensor, head: tl.tensor) -> tl.tensor:
-    """What `head`, a rounded to a shorter type, leaves of a."""
-    return (a - head.to(a.dtype)).to(head.dtype)
-
-
-@triton.jit
-def _times(
-    v: tl.tensor,
-    head: tl.tensor,
-    rest: tl.tensor,
-    acc: tl.tensor,
-    LEFT: tl.constexpr,
-    TERMS: tl.constexpr,
-    STACK: tl.constexpr,
-    SIZE: tl.constexpr,
-) -> tl.tensor:
-    """acc + D v, or acc + v D, where D = head + rest; v in TERMS terms, D in one where TERMS is 0."""
-    short = v.to(head.dtype)
-    if TERMS == 2:
-        small = _rest(v, short)
-        acc = _dot(head, small, acc, STACK, SIZE) if LEFT else _dot(small, head, acc, STACK, SIZE)
-    if TERMS > 0:
-        acc = _dot(rest, short, acc, STACK, SIZE) if LEFT else _dot(short, rest, acc, STACK, SIZE)
-    return _dot(head, short, acc, STACK, SIZE) if LEFT else _dot(short, head, acc, STACK, SIZE)
-
-
-@triton.jit
-def _conjugate(
-    v: tl.tensor,
-    head: tl.tensor,
-    rest: tl.tensor,
-    TERMS: tl.constexpr,
-    STACK: tl.constexpr,
-    SIZE: tl.constexpr,
-) -> tl.tensor:
-    """A V A^T for matrices V, shape (STACK, SIZE, SIZE)."""
-    w = _times(v, _transposed(head), _transposed(rest), v, False, TERMS, STACK, SIZE)
-    return _times(w, head, rest, w, True, TERMS, STACK, SIZE)
 
 
 @triton.jit
@@ -180,9 +94,9 @@ def rotate_tokens(
     stop = tl.where(block == n_blocks - 1, features - begin, block_size)
     _copy(x, x_token_step, y, features, first, last, begin, gap, stop, singles, pairs, n, HAS_SINGLES, HAS_PAIRS)
 
-    d = _difference(matrices + block.to(tl.int64) * matrix_step, row_step, column_step, n, ACC, SIZE)
+    d = difference(matrices + block.to(tl.int64) * matrix_step, row_step, column_step, n, ACC, SIZE)
     head = d.to(SHORT)
-    rest = _rest(d, head)
+    rest = rest_of(d, head)
     if HAS_SINGLES:
         row = tl.arange(0, GROUP)[:, None]
         j = tl.arange(0, SIZE)[None, :]
@@ -193,7 +107,7 @@ def rotate_tokens(
             mask = (j < n) & (token < last)
             value = tl.load(x + token * x_token_step + feature, mask=mask, other=0.0).to(ACC)
             v = value - b
-            rotated = _times(v, tl.trans(head), tl.trans(rest), v, False, TERMS, 0, SIZE)
+            rotated = times(v, tl.trans(head), tl.trans(rest), v, False, TERMS, 0, SIZE)
             tl.store(y + token * features + feature, value + (rotated - v) if HAS_BIAS else rotated, mask=mask)
     if HAS_PAIRS:
         i = tl.arange(0, SIZE)[None, :, None]
@@ -209,11 +123,11 @@ def rotate_tokens(
             if HAS_BIAS:
                 # Loaded for every token, from the nearest cache: kept, it would take too many registers.
                 v = value.to(ACC) - tl.load(bias + feature, mask=upper, other=0.0).to(ACC)
-                rotated = _conjugate(v - _transposed(v), head, rest, TERMS, STACK, SIZE)
+                rotated = conjugate(v - transposed(v), head, rest, TERMS, STACK, SIZE)
                 rotated = value.to(ACC) + (rotated - v)
             else:
-                v = value.to(ACC) - _transposed(value).to(ACC)
-                rotated = _conjugate(v, head, rest, TERMS, STACK, SIZE)
+                v = value.to(ACC) - transposed(value).to(ACC)
+                rotated = conjugate(v, head, rest, TERMS, STACK, SIZE)
             tl.store(y + token * features + feature, rotated, mask=mask)
 
 
@@ -279,9 +193,9 @@ def tangent_tokens(
     )
 
     # The transpose of A by its steps.
-    d = _difference(matrices + block.to(tl.int64) * matrix_step, column_step, row_step, n, ACC, SIZE)
+    d = difference(matrices + block.to(tl.int64) * matrix_step, column_step, row_step, n, ACC, SIZE)
     head = d.to(SHORT)
-    rest = _rest(d, head)
+    rest = rest_of(d, head)
     m = tl.zeros((SIZE, SIZE), ACC)
     if HAS_SINGLES:
         row = tl.arange(0, GROUP)[:, None]
@@ -294,9 +208,9 @@ def tangent_tokens(
             g = tl.load(grad + token * grad_token_step + feature, mask=mask, other=0.0)
             w = tl.load(out + token * features + feature, mask=mask, other=0.0).to(ACC) - b
             # The bias beyond the tokens meets gradients of zero.
-            m = _dot(tl.trans(g), w.to(g.dtype), m, 0, SIZE)
+            m = dot(tl.trans(g), w.to(g.dtype), m, 0, SIZE)
             v = g.to(ACC)
-            v = _times(v, tl.trans(head), tl.trans(rest), v, False, TERMS, 0, SIZE)
+            v = times(v, tl.trans(head), tl.trans(rest), v, False, TERMS, 0, SIZE)
             tl.store(grad_x + token * features + feature, v, mask=mask)
     if HAS_PAIRS:
         i = tl.arange(0, SIZE)[None, :, None]
@@ -310,16 +224,16 @@ def tangent_tokens(
             token = (start + tl.arange(0, STACK)[:, None, None]).to(tl.int64)
             mask = upper & (token < last)
             g = tl.load(grad + token * grad_token_step + feature, mask=mask, other=0.0)
-            v = g.to(ACC) - _transposed(g).to(ACC)
+            v = g.to(ACC) - transposed(g).to(ACC)
             w = tl.load(out + token * features + feature, mask=mask, other=0.0).to(ACC)
             if HAS_BIAS:
                 w = w - tl.load(bias + feature, mask=upper, other=0.0).to(ACC)
             short = w.to(g.dtype)
             # W^T = -W: its lower triangle is the features themselves. Tiles of zeros in the place of absent tokens
             # are enough on one side.
-            w = _transposed(short).to(ACC) - short.to(ACC)
-            sums = _dot(v.to(g.dtype), w.to(g.dtype), sums, STACK, SIZE)
-            v = _conjugate(v, head, rest, TERMS, STACK, SIZE)
+            w = transposed(short).to(ACC) - short.to(ACC)
+            sums = dot(v.to(g.dtype), w.to(g.dtype), sums, STACK, SIZE)
+            v = conjugate(v, head, rest, TERMS, STACK, SIZE)
             tl.store(grad_x + token * features + feature, v, mask=mask)
         m += tl.sum(sums, axis=0)
     i = tl.arange(0, SIZE)[:, None]
