@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def checkpoint_of(model: str) -> str:
         model: either, or ``package:`` and the name of a model that is fetched from a package index.
 
     Raises:
-        ValueError: a local path is no folder of a checkpoint, or there is no such package.
+        ValueError: a local path is no folder of a checkpoint, or there is no such package, or its name stands alone.
         AssetError: the package could not be fetched.
     """
     if model.startswith(PACKAGE):
@@ -28,15 +29,23 @@ def checkpoint_of(model: str) -> str:
         if not (path / "config.json").is_file():
             raise ValueError(f"a local model must be a folder with config.json, got {model}")
         return str(path)
+    if model in _packaged():
+        rule = f"a model must be a folder, OWNER/NAME on the hub or {PACKAGE}NAME"
+        raise ValueError(f"{rule}, got {model}: the nearest is {PACKAGE}{model}")
     return model
 
 
 def _unpacked(name: str) -> str:
+    packaged = _packaged()
+    if name not in packaged:
+        near = get_close_matches(name, packaged, n=1)
+        hint = f": the nearest is {PACKAGE}{near[0]}" if near else ""
+        known = ", ".join(PACKAGE + known for known in packaged)
+        raise ValueError(f"a packaged model must be one of {known}, got {PACKAGE}{name}{hint}")
+    return str(packaged[name](None))
+
+
+def _packaged() -> Mapping[str, Callable[[Path | None], Path]]:
     from .evaluation.backbones import PACKAGED  # not before: it takes transformers' model classes along
 
-    if name not in PACKAGED:
-        near = get_close_matches(name, PACKAGED, n=1)
-        hint = f": the nearest is {PACKAGE}{near[0]}" if near else ""
-        known = ", ".join(PACKAGE + known for known in PACKAGED)
-        raise ValueError(f"a packaged model must be one of {known}, got {PACKAGE}{name}{hint}")
-    return str(PACKAGED[name](None))
+    return PACKAGED

@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .base_name import checkpoint_of
 from .evaluation.assets import AssetError
+from .quiet import quiet
 
 __all__ = ["merge", "to_lora"]
 
@@ -41,12 +43,13 @@ def merge(
     from .export import load_saved_model, save_merged, save_onnx
 
     try:
-        model = load_saved_model(path, base)
-        source = base or model.peft_config["default"].base_model_name_or_path
-        report = save_merged(model, output, None if dtype is None else getattr(torch, dtype), source)
-        found = asdict(report)
-        if onnx:
-            found["onnx_deviation"] = save_onnx(model.get_base_model(), output / "model.onnx")
+        with quiet():
+            model = load_saved_model(path, base)
+            source = checkpoint_of(base) if base else model.peft_config["default"].base_model_name_or_path
+            report = save_merged(model, output, None if dtype is None else getattr(torch, dtype), source)
+            found = asdict(report)
+            if onnx:
+                found["onnx_deviation"] = save_onnx(model.get_base_model(), output / "model.onnx")
     except (AssetError, ImportError, OSError, ValueError) as error:
         raise _failure(error) from error
     if as_json:

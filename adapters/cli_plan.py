@@ -18,6 +18,7 @@ from .evaluation.assets import AssetError
 from .layer import QuICLayer
 from .meta_model import meta_model
 from .planner import BudgetPlan, Kind, group_modules, plan_budget
+from .quiet import quiet
 
 __all__ = ["plan"]
 
@@ -85,7 +86,7 @@ def _parse_orders(text: str) -> tuple[int, ...]:
 def _kinds(path: Path, targets: list[str] | None, side: Literal["out", "in", "both"]) -> list[Kind]:
     """The modules that would be adapted, and how many features of each."""
     base = meta_model(path)
-    with torch.device("meta"):
+    with torch.device("meta"), quiet():
         # Order 1 in one block has room in every layer of two features, so that no layer is left out here.
         config = QuICConfig(target_modules=targets or "all-linear", orders=(1,), side=side)
         adapted = get_peft_model(base, config)

@@ -1,4 +1,4 @@
-"""What optional packages complain of when PEFT and transformers import them, left unsaid: no user can act on it."""
+"""What optional packages complain of when PEFT, transformers or torch import them, left unsaid: it harms nothing."""
 
 import logging
 
@@ -8,6 +8,7 @@ UNSAID = {
     "torchao": "Failed to load ",  # kernels for other GPUs and other versions of Python
     "torch.utils._pytree": "%s is an Enum subclass",  # torchao 0.18 registers what torch 2.13 knows by itself
     "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",  # an optional kernel of the hub
+    "torch.onnx._internal.exporter._registration": "torchvision is not installed",  # nor needed
 }
 """The logger of each message, and how it begins."""
 

@@ -14,6 +14,7 @@ from .compile import CompiledBlock, adapted_layers
 from .config import QuICConfig
 from .meta_model import meta_model
 from .plan import BlockPlan
+from .quiet import quiet
 from .rotation import Rotation
 from .saved import ROTATION_HOLDERS, saved_config
 
@@ -96,7 +97,7 @@ def configured_blocks(file: Path, config: QuICConfig) -> list[BlockGroup]:
         ValueError: the file is not the configuration of a model, or the adapter does not fit it.
     """
     model = meta_model(file)
-    with torch.device("meta"):
+    with torch.device("meta"), quiet():
         return describe_blocks(get_peft_model(model, config))
 
 

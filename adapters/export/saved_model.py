@@ -15,6 +15,7 @@ from ..adapter_file import read_tensors
 from ..base_name import checkpoint_of
 from ..class_names import CLASS_NAMES, read_class_names
 from ..config import QuICConfig
+from ..quiet import quiet
 from ..saved import saved_config
 
 __all__ = ["load_saved_model", "probe_inputs"]
@@ -44,8 +45,14 @@ def load_saved_model(folder: Path, base: str | None = None) -> PeftModel:
         OSError: there is no such base checkpoint.
     """
     config = saved_config(folder)
-    model = _class_of(config, folder).from_pretrained(_checkpoint(config, folder, base), **_head(folder))
-    return PeftModel.from_pretrained(model, str(folder)).eval()
+    checkpoint = _checkpoint(config, folder, base)
+    with quiet():
+        model = _class_of(config, folder).from_pretrained(checkpoint, **_head(folder))
+        try:
+            return PeftModel.from_pretrained(model, str(folder)).eval()
+        except ValueError as error:
+            rule = f"the base of {folder} must be the model that it was trained on"
+            raise ValueError(f"{rule}, got {checkpoint}: {error}") from error
 
 
 def _checkpoint(config: QuICConfig, folder: Path, base: str | None) -> str:

@@ -10,12 +10,14 @@ import torch
 from peft import PeftModel, TaskType, get_peft_model
 from torch import nn
 from transformers import (
+    MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
     AutoImageProcessor,
     AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -81,12 +83,22 @@ def load_model(
     base_config = _from_pretrained(AutoConfig, checkpoint, "configuration", **settings)
     if pad_token_id is not None and getattr(base_config, "pad_token_id", None) is None:
         base_config.pad_token_id = pad_token_id
+    if config.task == "causal-lm":
+        _check_is_causal(base_config, checkpoint)
     in_full = [] if config.task == "causal-lm" else list(_HEADS)
     model, new = _load(config, checkpoint, base_config, in_full)
     if config.quantisation != "none" and not all(name.endswith((*in_full,)) for name in new):
         model, new = _load(config, checkpoint, base_config, [*in_full, *new])
     prepare_quantised(model, config)
     return model, new
+
+
+def _check_is_causal(config: PreTrainedConfig, checkpoint: str) -> None:
+    """An encoder has a class for language too, in which every token sees the one that it is to predict."""
+    decodes = config.is_encoder_decoder or getattr(config, "is_decoder", False)
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not decodes:
+        rule = "causal-lm needs a model in which no token sees those behind it"
+        raise ValueError(f"{rule}, got an encoder of type {config.model_type} in {checkpoint}")
 
 
 def _load(

@@ -23,6 +23,7 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
     "adapter": frozenset(AdapterKeys),
     "training": frozenset(TrainingConfig.model_fields) | TRAINER_KEYS,
 }
+_PASSED_ON = TRAINER_KEYS - set(TrainingConfig.model_fields)
 _PRESETS = files(__package__) / "presets"
 
 
@@ -145,7 +146,8 @@ def _unknown(section: str, key: str) -> str:
         if near := get_close_matches(key, sorted(candidates), n=1):
             home = section if near[0] in _SECTIONS[section] else next(s for s in _SECTIONS if near[0] in _SECTIONS[s])
             return f"every key must be known, got {name}: the nearest is {_path(home, near[0])}"
-    return f"every key must be known, got {name}: known are {', '.join(sorted(_SECTIONS[section]))}"
+    own = f"known are {', '.join(sorted(_SECTIONS[section] - _PASSED_ON))}"
+    return f"every key must be known, got {name}: {own}{', and arguments of Trainer' * (section == 'training')}"
 
 
 def _path(section: str, key: str) -> str:

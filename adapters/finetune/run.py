@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,11 @@ from rich.console import Console
 from safetensors import SafetensorError
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
-from transformers.utils import logging
 
 from ..class_names import write_class_names
 from ..evaluation.run_folder import run_folder
 from ..quantisation_aware import QuantisationAwareCallback
+from ..quiet import quiet
 from .arguments import training_arguments
 from .checkpoints import CheckpointError, last_complete
 from .config import FinetuneConfig
@@ -74,7 +71,8 @@ def finetune(config: FinetuneConfig, console: Console, *, resume: bool = False) 
             return RunResult(folder, json.loads((folder / _METRICS).read_text("utf-8")))
     elif is_first:
         _check_new(folder)
-    with _quiet(), arguments.main_process_first(desc="examples"):
+    datasets.disable_progress_bars()
+    with quiet(), arguments.main_process_first(desc="examples"):
         prepared = prepare(config)
     checkpoint = last_complete(folder / "checkpoints") if resume else None
     bar = TrainingBar(console) if is_first else None
@@ -210,19 +208,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bars of datasets and transformers, which would break ours, nor the list of layers that are new."""
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            # PEFT 0.21 asks transformers 5.23 for a property by its old name.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(before)

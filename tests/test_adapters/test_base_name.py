@@ -38,6 +38,8 @@ def test_every_kind_of_name(packaged):
         ValueError, match="one of package:tiny, package:gone, got package:tinny: the nearest is package:"
     ):
         checkpoint_of("package:tinny")
+    with pytest.raises(ValueError, match="got tiny: the nearest is package:tiny"):
+        checkpoint_of("tiny")
     with pytest.raises(ValueError, match=r"must be a folder with config\.json, got \./nowhere"):
         checkpoint_of("./nowhere")
 

@@ -106,6 +106,21 @@ def test_a_base_that_has_moved_is_one_sentence(tmp_path):
     assert CliRunner().invoke(app, moved).exit_code == 0
 
 
+def test_another_base_is_one_sentence(tmp_path):
+    save_adapter(tmp_path, "bert")
+    other = BertForSequenceClassification(BertConfig(vocab_size=30, **SIZES | {"hidden_size": 64}))
+    other.save_pretrained(tmp_path / "other")
+    result = CliRunner().invoke(
+        app, ["merge", str(tmp_path / "adapter"), str(tmp_path / "merged"), "--base", str(tmp_path / "other")]
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        f"Error: the base of {tmp_path / 'adapter'} must be the model that it was trained on"
+    )
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "merged").exists()
+
+
 def test_rounding_the_merged_weights_is_reported(tmp_path):
     save_adapter(tmp_path, "llama")
     report = save_merged(load_saved_model(tmp_path / "adapter"), tmp_path / "merged", torch.bfloat16)
@@ -213,7 +228,8 @@ def test_commands(tmp_path):
     run = CliRunner().invoke
     done = run(app, ["merge", str(tmp_path / "adapter"), str(tmp_path / "merged"), "--json"])
     assert done.exit_code == 0
-    assert json.loads(done.stdout[done.stdout.index("{") :])["layers"] == 13
+    assert json.loads(done.stdout)["layers"] == 13
+    assert done.stderr == ""
     again = run(app, ["merge", str(tmp_path / "adapter"), str(tmp_path / "merged")])
     assert again.exit_code == 1
     assert "new or empty folder" in again.output

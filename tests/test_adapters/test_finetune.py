@@ -213,6 +213,14 @@ def test_language_from_a_text_file(metrics_of, inputs, tmp_path):
     assert metrics["other_trained_numbers"] == 0
 
 
+def test_an_encoder_that_sees_what_it_is_to_predict_is_refused(run, inputs, tmp_path):
+    (tmp_path / "lines.txt").write_text("\n".join(text for text, _ in sentences(32)))
+    data = {"train": str(tmp_path / "lines.txt"), "validation": str(tmp_path / "lines.txt")}
+    sentence = refused(run(task="causal-lm", data=data))
+    assert f"no token sees those behind it, got an encoder of type bert in {inputs / 'bert'}" in sentence
+    assert not (tmp_path / "run").exists()
+
+
 def test_images_from_folders(metrics_of, tmp_path):
     vit_checkpoint(tmp_path / "vit")
     write_images(tmp_path / "photos" / "train", 24)

@@ -97,6 +97,10 @@ def llama_7b():
             {"training": {"output_dir": "x"}},
             "every key must be known, got training.output_dir: the nearest is output",
         ),
+        (
+            {"training": {"lr": 1}},
+            "max_steps, metric, num_train_epochs, optimizer, round_to_bits, and arguments of Trainer$",
+        ),
         ({"zzzzzzzz": 1}, "every key must be known, got zzzzzzzz: known are adapter, data"),
         ({"data": {}}, "a configuration must give data.train, got none"),
         ({"data": 3}, "data must be a mapping of keys to values, got 3"),

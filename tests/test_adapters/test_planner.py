@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import get_peft_model
 from tiny_models import bert, gpt2, layers
@@ -18,6 +18,7 @@ ORDERS = [(1,), (1, 2), (2,)]
 KINDS = [Kind("a", ("0.a", "1.a"), (48,)), Kind("b", ("0.b", "1.b"), (130,)), Kind("c", ("c",), (48,))]
 
 
+@settings(deadline=None)
 @given(budget=st.integers(1, 40_000), in_bytes=st.booleans(), share=st.booleans(), n_factors=st.integers(1, 2))
 def test_a_plan_keeps_its_budget_or_says_what_is_needed(budget, in_bytes, share, n_factors):
     options = {"in_bytes": in_bytes, "orders": ORDERS, "block_share": share, "n_factors": n_factors}
