@@ -17,7 +17,7 @@ def packaged(tmp_path, monkeypatch):
     """A packaged model of which there is the configuration alone."""
     folder = tmp_path / "unpacked"
     folder.mkdir()
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", **sizes}))
     monkeypatch.setattr(backbones, "PACKAGED", {"tiny": lambda cache: folder, "gone": _gone})
     return folder
