@@ -23,7 +23,7 @@ bench = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-_Profile = Annotated[str, typer.Option(help="How much is run: fast (half an hour on two cores) or full.")]
+_Profile = Annotated[str, typer.Option(help="How much is run: fast (an hour on two cores) or full.")]
 _Questions = Annotated[
     str | None, typer.Option(metavar="LETTERS", show_default="all", help="Only for these questions, such as ab.")
 ]

@@ -25,7 +25,7 @@ class Profile:
             test_limit, precision.
         seeds: of the cells that are measured on the test examples.
         thorough: whether questions run every size, task and option they know, and tune on every task; or those that
-            fit half an hour, with the rates of a suite's first task for all of its tasks.
+            fit an hour, with the rates of a suite's first task for all of its tasks.
     """
 
     name: str
