@@ -97,7 +97,7 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: quic resources runs/demo/adapter  or  "
+    epilog="Examples:\n\nquic resources runs/demo/adapter\n\n"
     "quic resources --model-config package:all-MiniLM-L6-v2 --n-blocks 3"
 )
 def resources(
@@ -160,7 +160,7 @@ def resources(
 
 
 @app.command(
-    epilog="Examples: quic circuit butterfly --wires 8 --draw butterfly.svg  or  "
+    epilog="Examples:\n\nquic circuit butterfly --wires 8 --draw butterfly.svg\n\n"
     "quic circuit runs/demo/adapter --layout pyramid --export block.qasm"
 )
 def circuit(
@@ -238,14 +238,12 @@ def verify(
 
 app.add_typer(bench, name="bench")
 app.command(epilog="Example: quic plan package:all-MiniLM-L6-v2 --budget 10000 --orders 1,2")(plan)
-app.command(  # an empty line is a line break there, and a backslash lets the three lines be pasted as one command
-    epilog="Example, for a file of your own see docs/how-to/finetune.md:\n\n"
-    "quic finetune --model package:all-MiniLM-L6-v2 \\\n\n"
-    "--train package:movie-polarity --output runs/reviews \\\n\n"
-    "--set training.max_steps=100"
+app.command(
+    epilog="Example, of a file with the columns text and label:\n\n"
+    "quic finetune --model package:all-MiniLM-L6-v2 --train mine.csv --output mine"
 )(finetune)
 app.command(epilog="Example: quic merge runs/reviews/adapter runs/merged --dtype bfloat16")(merge)
-app.command(epilog="Example: quic to-lora runs/reviews/adapter runs/lora --rank 256 --max-error 0.3")(to_lora)
+app.command(epilog="Example:\n\nquic to-lora runs/reviews/adapter runs/lora --rank 256 --max-error 0.3")(to_lora)
 app.command(epilog="Example: quic pack runs/demo/adapter --bits 4 --output runs/demo/small")(pack)
 app.command(epilog="Example: quic unpack runs/demo/small --output runs/demo/plain")(unpack)
 

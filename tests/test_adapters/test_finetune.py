@@ -390,7 +390,7 @@ def test_help_shows_an_example():
         "--set",
         "--resume",
         "--json",
-        "quic finetune --model package:all-MiniLM-L6-v2",
+        "quic finetune --model package:all-MiniLM-L6-v2 --train mine.csv --output mine",
         "Exit code 1",
     ):
         assert words in result.stdout

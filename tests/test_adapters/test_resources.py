@@ -132,7 +132,7 @@ def test_models_without_adapters_and_folders_without_them_are_refused(tmp_path):
 def test_help_shows_examples(runner):
     result = runner.invoke(app, ["resources", "--help"])
     assert result.exit_code == 0
-    for words in ("--model-config", "--order", "--json", "Examples: quic resources"):
+    for words in ("--model-config", "--order", "--json", "quic resources runs/demo/adapter"):
         assert words in result.stdout
 
 
