@@ -20,22 +20,22 @@ QUIC = Entry("QuIC (1, 2)", "quic", "quic", "orders=1+2", measures=("jacobian", 
 
 ALL_LINEAR = "all_linear"
 
-# The title of each method, and a size or two for a profile that is not thorough: where it does well with few numbers.
+# The title of each method, and a few sizes for a profile that is not thorough: small ones and one that is large.
 _PEERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "lora": ("LoRA", ("r=1", "r=8")),
-    "oft": ("OFT", ("oft_block_size=2", "oft_block_size=8")),
-    "boft": ("BOFT", ("boft_block_size=4",)),
-    "hra": ("HRA", ("r=2",)),
-    "road": ("RoAd", ("variant=road_1",)),
-    "psoft": ("PSOFT", ("r=16", "r=64")),
-    "vera": ("VeRA", ("r=256",)),
-    "fourierft": ("FourierFT", ("n_frequency=1000",)),
+    "lora": ("LoRA", ("r=1", "r=8", "r=64")),
+    "oft": ("OFT", ("oft_block_size=2", "oft_block_size=8", "oft_block_size=64")),
+    "boft": ("BOFT", ("boft_block_size=4", "boft_block_size=16")),
+    "hra": ("HRA", ("r=2", "r=16")),
+    "road": ("RoAd", ("variant=road_1", "variant=road_4")),
+    "psoft": ("PSOFT", ("r=16", "r=64", "r=128")),
+    "vera": ("VeRA", ("r=16", "r=256", "r=1024")),
+    "fourierft": ("FourierFT", ("n_frequency=100", "n_frequency=1000", "n_frequency=16000")),
     "ia3": ("IA3", ("side=out",)),
-    "lokr": ("LoKr", ("r=1,decompose_factor=8",)),
-    "randlora": ("RandLoRA", ("r=384",)),
-    "c3a": ("C3A", ("block_size=384",)),
+    "lokr": ("LoKr", ("r=1,decompose_factor=8", "r=16,decompose_factor=4")),
+    "randlora": ("RandLoRA", ("r=384", "r=32")),
+    "c3a": ("C3A", ("block_size=384", "block_size=48")),
     "tinylora": ("TinyLoRA", ("r=8,u=64", "r=32,u=1024")),
-    "ether": ("ETHER", ("n_blocks=4,plus",)),
+    "ether": ("ETHER", ("n_blocks=4", "n_blocks=4,plus")),
 }
 
 
