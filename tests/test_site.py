@@ -65,11 +65,13 @@ def test_gallery_is_made_by_three_lines_a_picture():
 def plot_commands():
     page = (ROOT / "docs/gallery.md").read_text("utf-8")
     for block, after in re.findall(r"^```bash\n(.*?)^```$(.*?)(?=^```|\Z)", page, flags=re.MULTILINE | re.DOTALL):
-        yield block.strip(), re.findall(r"\((images/\S+)\)", after)
+        yield block.strip(), re.findall(r"\(((?:images|results)/\S+)\)", after)
 
 
 @pytest.mark.parametrize(
-    ("command", "pictures"), list(plot_commands()), ids=["engine", "adapter_step", "small_files", "resources"]
+    ("command", "pictures"),
+    list(plot_commands()),
+    ids=["engine", "adapter_step", "small_files", "resources", "laboratory"],
 )
 def test_plots_of_the_gallery_are_drawn_from_the_results_that_are_kept(command, pictures, tmp_path):
     assert len(command.splitlines()) <= 3
@@ -77,10 +79,12 @@ def test_plots_of_the_gallery_are_drawn_from_the_results_that_are_kept(command, 
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     for picture in pictures:
         (tmp_path / "docs" / picture).unlink()
-    python, *arguments = command.split()
-    assert python == "python"
+    programs = {"python": [sys.executable], "quic": [sys.executable, "-c", "from adapters.cli import app; app()"]}
+    program, *arguments = command.split()
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    subprocess.run([sys.executable, *arguments], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, check=True)
+    subprocess.run(
+        [*programs[program], *arguments], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, check=True
+    )
     for picture in pictures:
         assert (tmp_path / "docs" / picture).stat().st_size > 1000
 
