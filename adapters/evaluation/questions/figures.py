@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import MaxNLocator
@@ -53,7 +54,7 @@ def draw_curves(
         panels: by title: the curves, the probe, and the Pareto frontier as (size, value), sizes ascending.
         horizontal, vertical: words of the axes.
     """
-    figure, axes = axes_column(len(panels), 3.9)
+    figure, axes = axes_column(len(panels), 5.2)
     for ax, (title, (curves, probe, frontier)) in zip(axes, panels.items(), strict=True):
         ax.set_xscale("log")
         _log_limits(ax, [size for curve in curves for size, _ in curve.points], 0.09)
@@ -80,13 +81,13 @@ def _draw_curve(ax: Axes, curve: Curve) -> None:
         sizes,
         means,
         halves,
-        color=COLOUR[curve.role],
+        color=to_rgba(COLOUR[curve.role], 1 if leading else 0.75),
         marker=MARKER[curve.role],
         ms=5 if leading else 6,
         lw=1.6 if leading else 0.9,
         elinewidth=0.8,
-        capsize=2,
-        alpha=1 if leading else 0.75,
+        ecolor=to_rgba(COLOUR[curve.role], 1 if leading else 0.3),  # of many others the bars would hide the curves
+        capsize=2 if leading else 0,
         zorder=4 if leading else 3,
     )
 
