@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from adapters.cli import app
 from adapters.finetune.checkpoints import last_complete
 
+pytestmark = pytest.mark.xdist_group("faults")  # one process, so that the killed run is made once
 QUIC = [sys.executable, "-c", "from adapters.cli import app; app()"]
 ROOT = Path(__file__).parents[2]
 FILE_LIMIT = 40_000  # bytes: the adapter of a checkpoint and all other files are smaller, the optimiser's is larger

@@ -192,7 +192,7 @@ from adapters.evaluation.workers import local_workers
 import lab_cells as lab
 
 if __name__ == "__main__":
-    with local_workers(2, lab.notes_and_waits) as workers:
+    with local_workers(1, lab.notes_and_waits) as workers:
         run_sweep([lab.contender(name) for name in ("a", "bb", "ccc")], CellStore(Path(sys.argv[1])), workers)
 """
 
