@@ -12,8 +12,8 @@ from .results import Results
 
 __all__ = ["expected_seconds", "remaining_cells"]
 
-# Guessed, until a cell of the task has run: seconds on one core to prepare a cell, for a token of a training step,
-# and for a token that is measured. An image of 56 pixels has 17 tokens.
+# Until a cell of the task has run, rounded from LoRA and QuIC on one idle core: seconds to prepare a cell, for a
+# token of a training step, and for a token that is measured. An image of 56 pixels has 17 tokens.
 _START: Mapping[str, float] = {"text": 1.0, "image": 1.0, "language": 2.0}
 _TRAINING: Mapping[str, float] = {"text": 3e-4, "image": 6e-4, "language": 3e-3}
 _MEASURING: Mapping[str, float] = {"text": 3e-5, "image": 3e-5, "language": 8e-4}
@@ -39,7 +39,7 @@ def expected_seconds(cells: Iterable[Cell], results: Results, suites: Mapping[st
     """Seconds that cells take on one core, one after the other.
 
     A cell is expected to take the median of those of its task and method, if there are any, else of its task, else
-    what is guessed from its steps and examples.
+    what its steps and examples took elsewhere.
 
     Args:
         cells: to be run.
