@@ -17,6 +17,7 @@ from tiny_runs import (
     write_config,
     write_csv,
     write_images,
+    write_inputs,
 )
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
@@ -30,11 +31,7 @@ SHORT = {"num_train_epochs": 1, "checkpoint_every": "epoch"}
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """A folder with checkpoints, and examples to train and to evaluate on."""
-    folder = tmp_path_factory.mktemp("finetune")
-    bert_checkpoint(folder / "bert")
-    write_csv(folder / "train.csv", sentences(64))
-    write_csv(folder / "validation.csv", sentences(32, seed=1))
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("finetune"))
 
 
 @pytest.fixture(autouse=True)

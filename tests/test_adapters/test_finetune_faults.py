@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 from tiny_models import bert
-from tiny_runs import bert_checkpoint, sentences, write_config, write_csv
+from tiny_runs import bert_checkpoint, sentences, write_config, write_csv, write_inputs
 from typer.testing import CliRunner
 
 from adapters.cli import app
@@ -28,11 +28,7 @@ FILE_LIMIT = 40_000  # bytes: the adapter of a checkpoint and all other files ar
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """A folder with a checkpoint whose dropout is on, examples, and the environment of runs in it."""
-    folder = tmp_path_factory.mktemp("faults")
-    bert_checkpoint(folder / "bert")
-    write_csv(folder / "train.csv", sentences(64))
-    write_csv(folder / "validation.csv", sentences(32, seed=1))
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("faults"))
 
 
 def configure(inputs, output, **training):

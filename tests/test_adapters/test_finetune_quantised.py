@@ -6,7 +6,7 @@ import shutil
 import pytest
 from quantised_bases import KINDS
 from safetensors.torch import load_file
-from tiny_runs import bert_checkpoint, sentences, write_config, write_csv
+from tiny_runs import write_config, write_inputs
 from typer.testing import CliRunner
 
 from adapters.cli import app
@@ -15,11 +15,7 @@ from adapters.cli import app
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """A folder with a checkpoint whose dropout is on, and examples."""
-    folder = tmp_path_factory.mktemp("quantised")
-    bert_checkpoint(folder / "bert")
-    write_csv(folder / "train.csv", sentences(64))
-    write_csv(folder / "validation.csv", sentences(32, seed=1))
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("quantised"))
 
 
 @pytest.fixture(autouse=True)

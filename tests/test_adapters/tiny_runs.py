@@ -39,6 +39,14 @@ def write_csv(file, rows, header=("text", "label")):
     return file
 
 
+def write_inputs(folder):
+    """In a folder, the checkpoint of a BERT, and 64 sentences to train and 32 to evaluate on."""
+    bert_checkpoint(folder / "bert")
+    write_csv(folder / "train.csv", sentences(64))
+    write_csv(folder / "validation.csv", sentences(32, seed=1))
+    return folder
+
+
 def write_config(file, model, train, validation, output, **values):
     """A configuration of 16 steps in two passes over 64 rows, with a checkpoint every four steps."""
     config = {
