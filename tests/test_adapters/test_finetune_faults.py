@@ -20,7 +20,8 @@ from adapters.cli import app
 from adapters.finetune.checkpoints import last_complete
 
 pytestmark = pytest.mark.xdist_group("faults")  # one process, so that the killed run is made once
-QUIC = [sys.executable, "-c", "from adapters.cli import app; app()"]
+RUN_QUIC = "from adapters.cli import app; app()"
+QUIC = [sys.executable, "-c", RUN_QUIC]
 ROOT = Path(__file__).parents[2]
 FILE_LIMIT = 40_000  # bytes: the adapter of a checkpoint and all other files are smaller, the optimiser's is larger
 
@@ -128,16 +129,13 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(cut_short):
     last = last_complete(output / "checkpoints")
     content = {path: path.read_bytes() for path in last.iterdir()}
 
-    def fill_disk():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
-
+    fill_disk = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({FILE_LIMIT}, {FILE_LIMIT}))"
     run = subprocess.run(
-        [*QUIC, "finetune", str(config), "--resume"],
+        [sys.executable, "-c", f"{fill_disk}; {RUN_QUIC}", "finetune", str(config), "--resume"],
         env=environment(output.parent),
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=fill_disk,
     )
     assert run.returncode == 1
     error = next(line for line in run.stderr.splitlines() if line.startswith("Error"))
@@ -175,13 +173,11 @@ def test_a_disk_that_is_full_at_the_end_leaves_a_run_to_be_finished(inputs, tmp_
 
 def test_an_interrupted_run_says_how_to_go_on(inputs, tmp_path):
     output = tmp_path / "run"
-    command = [*QUIC, "finetune", str(configure(inputs, output, num_train_epochs=500))]
-
-    def listen():  # what is started in the background may have been told not to
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    pipe = subprocess.PIPE
-    run = subprocess.Popen(command, env=environment(inputs), stderr=pipe, text=True, preexec_fn=listen)
+    # What is started in the background may have been told not to listen.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{listen}; {RUN_QUIC}", "finetune"]
+    command.append(str(configure(inputs, output, num_train_epochs=500)))
+    run = subprocess.Popen(command, env=environment(inputs), stderr=subprocess.PIPE, text=True)
     while not (output / "checkpoints" / "checkpoint-4" / "complete.json").exists():
         assert run.poll() is None, "the run ended before it could be interrupted"
         time.sleep(0.005)

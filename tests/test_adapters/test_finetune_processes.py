@@ -3,12 +3,12 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from peft import PeftModel
@@ -101,14 +101,16 @@ def test_a_sharded_run_that_is_killed_goes_on_and_its_shards_load_unsharded(
     config = configure("two", "bert", num_train_epochs=4, fsdp=True)
     checkpoints = tmp_path / "two" / "checkpoints"
     command = [sys.executable, "-m", "torch.distributed.run", *TWO, *QUIC, "finetune", str(config)]
-    run = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (checkpoints / "checkpoint-8" / "complete.json").exists():
         assert run.poll() is None, "the run ended before it could be killed"
         time.sleep(0.005)
-    os.killpg(run.pid, signal.SIGKILL)  # the launcher and its two processes, a session of their own
+    workers = psutil.Process(run.pid).children(recursive=True)
+    for process in (run, *workers):  # the workers have sessions of their own: they would train on
+        process.kill()
     run.wait()
+    psutil.wait_procs(workers)
+    assert not (tmp_path / "two" / "metrics.json").exists()
     in_two_processes(["torch.distributed.run", *TWO], config, environment, "--resume")
     same_result(tmp_path / "one", tmp_path / "two")
 

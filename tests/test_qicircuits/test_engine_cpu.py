@@ -1,7 +1,6 @@
 """The CPU kernels against their slow twins: values, gradients, strides, threads, a forked child, torch's checks."""
 
 import math
-import multiprocessing
 import subprocess
 import sys
 
@@ -271,25 +270,27 @@ def test_little_work_is_not_shared_out(multiplications, chunks):
         torch.set_num_threads(before)
 
 
-def _chunks(queue=None):
-    """What the threads of this process made of 100 tokens in tiles of 5."""
-    bounds = in_chunks(lambda first, last: (first, last), 100, 5)
-    if queue is not None:
-        queue.put(bounds)
-    return sorted(bounds)
-
-
-@pytest.mark.usefixtures("_threads")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own():
-    torch.set_num_threads(2)
-    assert _chunks() == [(0, 50), (50, 100)]
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    child = context.Process(target=_chunks, args=(queue,), daemon=True)
-    child.start()
-    assert sorted(queue.get(timeout=30)) == [(0, 50), (50, 100)]
-    child.join()
+    # In an interpreter of its own: what other tests have started must not be forked.
+    program = """
+import multiprocessing
+import torch
+from qicircuits.engine import cpu_tiles
+
+def chunks(queue):
+    queue.put(sorted(cpu_tiles.in_chunks(lambda first, last: (first, last), 100, 5)))
+
+torch.set_num_threads(2)
+context = multiprocessing.get_context("fork")
+queue = context.SimpleQueue()
+chunks(queue)
+child = context.Process(target=chunks, args=(queue,), daemon=True)
+child.start()
+child.join(60)
+print(child.exitcode, queue.get(), queue.get())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=200)
+    assert done.stdout == "0 [(0, 50), (50, 100)] [(0, 50), (50, 100)]\n", done.stderr
 
 
 def test_without_numba_the_engine_is_that_of_torch():
