@@ -6,23 +6,30 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --cov
 DATA := $(or $(QICIRCUITS_DATA),data-cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs docs-examples assets clean
+.PHONY: help demo test test-unit test-integration lint types docs docs-examples assets clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(VENV)/.runtime assets ## fine-tune a real transformer with a QuIC adapter, verify and draw its circuits
 	@$(BIN)/quic demo $(ARGS)
 
+test: test-unit test-integration ## run every test and doctest, with line coverage
+
 # One thread a process: the two processes of pytest-xdist would otherwise fight for the cores.
-test: export OMP_NUM_THREADS := 1
-test: export NUMBA_NUM_THREADS := 1
-test: $(VENV)/.development $(DATA)/.laboratory ## run every test and doctest, with line coverage
-	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+test-unit test-integration: export OMP_NUM_THREADS := 1
+test-unit test-integration: export NUMBA_NUM_THREADS := 1
+test-unit: $(VENV)/.development $(DATA)/.laboratory ## run the tests of single parts, and the doctests
+	@echo "==> Running the unit tests"
+	@$(PYTEST) -m "not integration" --cov-report= $(ARGS)
+
+test-integration: $(VENV)/.development $(DATA)/.laboratory ## run the tests of whole runs; coverage is that of both
+	@echo "==> Running the integration tests"
+	@$(PYTEST) -m integration --cov-append --cov-report=term --cov-fail-under=90 $(ARGS)
 
 lint: $(VENV)/.development ## check style and format with ruff
 	@echo "==> Checking style and format"

@@ -86,6 +86,7 @@ for command in sys.argv[1:]:
 """
 
 
+@pytest.mark.integration
 def test_plots_of_the_gallery_are_drawn_from_the_results_that_are_kept(tmp_path):
     commands = dict(plot_commands())
     shutil.copytree(ROOT / "docs", tmp_path / "docs")

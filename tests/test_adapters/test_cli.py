@@ -67,6 +67,7 @@ def test_impossible_options_are_refused(runner, options):
     assert options[0] in result.stderr
 
 
+@pytest.mark.integration
 def test_json_is_all_that_standard_output_holds(runner, tmp_path):
     options = ["--steps", "1", "--test-sentences", "64", "--map", "rbs", "--seed", "3", "--json"]
     result = runner.invoke(app, ["demo", "--output", str(tmp_path / "run"), *options])

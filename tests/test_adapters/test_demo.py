@@ -24,7 +24,8 @@ from adapters.evaluation.training import accuracy, fit
 from adapters.evaluation.trial import prepare_trial
 from adapters.evaluation.tuning import tune
 
-pytestmark = pytest.mark.xdist_group("demo")  # one process, so that the run is made once
+# One process, so that the run is made once.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("demo")]
 
 PNG = b"\x89PNG\r\n"
 

@@ -42,6 +42,7 @@ def test_the_tables_have_every_key_with_its_explanation(table):
     assert f"|\n{tables()[table]}\n" in PAGE.read_text("utf-8"), f"the table must be:\n{tables()[table]}"
 
 
+@pytest.mark.integration
 def test_the_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")

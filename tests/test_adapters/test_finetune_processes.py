@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 TWO = ["--nproc-per-node", "2"]
 QUIC = ["-m", "adapters.cli"]
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("processes")]
 
 
 @pytest.fixture(scope="module")

@@ -165,6 +165,7 @@ def test_a_claimed_cell_is_left_to_the_one_who_has_it(store):
     assert other.claim(cell) is not None
 
 
+@pytest.mark.integration
 def test_the_claim_of_a_killed_process_is_free(store):
     cell = A.tuning_cells()[0]
     code = (
@@ -225,6 +226,7 @@ def is_alive(pid):
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.integration
 def test_a_killed_sweep_goes_on_and_two_share_no_cell(tmp_path, script):
     log, folder = tmp_path / "log", tmp_path / "sweep"
     files = folder / "cells"
@@ -248,6 +250,7 @@ def test_a_killed_sweep_goes_on_and_two_share_no_cell(tmp_path, script):
     assert len(kept) + len(ran) == len(whole) == 15
 
 
+@pytest.mark.integration
 def test_a_worker_that_is_killed_is_replaced(store, tmp_path):
     contender = lab.contender("a", mark=str(tmp_path / "mark"))
     with local_workers(1, lab.dies_once) as workers:
@@ -256,6 +259,7 @@ def test_a_worker_that_is_killed_is_replaced(store, tmp_path):
     assert not results.failures
 
 
+@pytest.mark.integration
 def test_a_cell_that_kills_its_worker_again_has_failed(store):
     with local_workers(1, lab.always_dies) as workers:
         results = run_sweep([Contender(A.cell, (1e-3,), (0,))], store, workers)
@@ -269,6 +273,7 @@ def test_no_processes_are_refused():
         pass
 
 
+@pytest.mark.integration
 def test_a_local_dask_cluster_gives_the_same(store):
     pytest.importorskip("distributed")
     whole = run_sweep([A, BAD], CellStore(store.folder / "here"), Here(lab.fails_when_told))

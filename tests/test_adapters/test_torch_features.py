@@ -105,6 +105,7 @@ def _train(rank, folder, queue):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.integration
 def test_two_processes_train_as_one(tmp_path):
     context = torch.multiprocessing.get_context("spawn")
     queue = context.Queue()

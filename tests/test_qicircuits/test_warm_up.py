@@ -9,6 +9,7 @@ import torch
 from qicircuits import warm_up
 
 
+@pytest.mark.integration
 def test_later_calls_use_what_is_compiled():
     # Signatures, not compilations: what the disk holds is not compiled, and whether it does is not ours to know.
     program = """
