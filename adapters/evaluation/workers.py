@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -42,7 +41,7 @@ class LocalWorkers:
     def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, not forked: a fork of a process with threads of torch or numba can hang.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.count, context, initializer=_leave_with, initargs=(os.getpid(),))
+        return ProcessPoolExecutor(self.count, context, initializer=_leave_with_parent)
 
     def submit(self, cell: Cell) -> Future[Result]:
         """Run a cell in a process that is free, or as soon as one is."""
@@ -150,12 +149,14 @@ def _run_on_one_thread(run: Run, cell: Cell) -> Result:
     return run(cell)
 
 
-def _leave_with(parent: int) -> None:
+def _leave_with_parent() -> None:
     """End this process when its parent is gone: one that was killed cannot tell its children."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
+        # Asleep until then: a thread that wakes up while Python shuts down is ended where it stands, which can hang.
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
