@@ -2,11 +2,11 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 
 import lab_cells as lab
@@ -39,6 +39,16 @@ class Here:
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+@contextmanager
+def started(*arguments, **options):
+    """A Python process for the length of a context: also where a test fails, nobody waits for its end."""
+    with subprocess.Popen([sys.executable, *map(str, arguments)], **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture
@@ -174,7 +184,7 @@ def test_the_claim_of_a_killed_process_is_free(store):
         f"claim = CellStore(Path({str(store.folder)!r})).claim(lab.contender('a').tuning_cells()[0])\n"
         "print(claim is not None, flush=True)\ntime.sleep(600)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=IMPORTS, text=True) as process:
+    with started("-c", code, stdout=subprocess.PIPE, env=IMPORTS, text=True) as process:
         assert process.stdout.readline() == "True\n"
         assert store.claim(cell) is None
         process.kill()
@@ -205,9 +215,8 @@ def script(tmp_path):
     return path
 
 
-def start(script, folder, log, seconds):
-    environment = {**IMPORTS, "LAB_LOG": str(log), "LAB_SECONDS": str(seconds)}
-    return subprocess.Popen([sys.executable, str(script), str(folder)], env=environment)
+def sweep(script, folder, log, seconds):
+    return started(script, folder, env={**IMPORTS, "LAB_LOG": str(log), "LAB_SECONDS": str(seconds)})
 
 
 def waits(condition, seconds=400):
@@ -230,15 +239,15 @@ def is_alive(pid):
 def test_a_killed_sweep_goes_on_and_two_share_no_cell(tmp_path, script):
     log, folder = tmp_path / "log", tmp_path / "sweep"
     files = folder / "cells"
-    with start(script, folder, log, 0.3) as first:
+    with sweep(script, folder, log, 0.3) as first:
         waits(lambda: files.is_dir() and len(list(files.glob("*.json"))) >= 3)
-        first.send_signal(signal.SIGKILL)
+        first.kill()
         first.wait()
     kept = {path.stem for path in files.glob("*.json")}
     pids = {int(line.split()[1]) for line in log.read_text().splitlines()}
     waits(lambda: not any(is_alive(pid) for pid in pids))  # its processes leave with it
     log.unlink()
-    with start(script, folder, log, 0.05) as one, start(script, folder, log, 0.05) as two:
+    with sweep(script, folder, log, 0.05) as one, sweep(script, folder, log, 0.05) as two:
         assert (one.wait(), two.wait()) == (0, 0)
     ran = [line.split()[0] for line in log.read_text().splitlines()]
     assert len(ran) == len(set(ran))
