@@ -6,7 +6,8 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --cov
+# A file of tests stays in one process, where what its tests share is made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --cov
 DATA := $(or $(QICIRCUITS_DATA),data-cache)
 
 .DEFAULT_GOAL := help

@@ -15,7 +15,7 @@ from adapters.evaluation.questions import QUESTIONS
 from adapters.evaluation.results import Results
 from adapters.evaluation.store import CellStore
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("bench")]
+pytestmark = pytest.mark.integration
 
 PROFILE = PROFILES["fast"]
 

@@ -24,8 +24,7 @@ from adapters.evaluation.training import accuracy, fit
 from adapters.evaluation.trial import prepare_trial
 from adapters.evaluation.tuning import tune
 
-# One process, so that the run is made once.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.integration
 
 PNG = b"\x89PNG\r\n"
 

@@ -19,8 +19,7 @@ from typer.testing import CliRunner
 from adapters.cli import app
 from adapters.finetune.checkpoints import last_complete
 
-# One process, so that the killed run is made once.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.integration
 RUN_QUIC = "from adapters.cli import app; app()"
 QUIC = [sys.executable, "-c", RUN_QUIC]
 ROOT = Path(__file__).parents[2]

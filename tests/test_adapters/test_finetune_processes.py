@@ -23,10 +23,10 @@ from adapters.evaluation.assets import encoder_folder
 from adapters.finetune.checkpoints import last_complete
 
 ROOT = Path(__file__).parents[2]
-TWO = ["--nproc-per-node", "2"]
+TWO = ["--standalone", "--nproc-per-node", "2"]  # which finds a free port
 QUIC = ["-m", "adapters.cli"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_real_encoder_data_parallel_under_accelerate(inputs, configure, enviro
     training = {"max_steps": 6, "learning_rate": 1e-3}
     in_one_process(configure("one", "minilm", **training), inputs, monkeypatch)
     launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # a free one
     run = in_two_processes(launcher, configure("two", "minilm", **training), environment, "--json")
     assert json.loads(run.stdout) == json.loads((tmp_path / "two" / "metrics.json").read_text())  # from one of them
     assert (last_complete(tmp_path / "two" / "checkpoints") / "rng_state_1.pth").is_file()  # there were two

@@ -18,8 +18,7 @@ from adapters.evaluation.run_cell import run_cell
 from adapters.evaluation.tasks import Split, load_task
 from adapters.evaluation.training import DivergedError, fit
 
-# One process, so that the model is loaded once.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cells")]
+pytestmark = pytest.mark.integration
 
 SMALL = {"steps": 3, "batch_size": 4, "max_length": 12, "train_limit": 60, "test_limit": 16}
 QUIC = Cell("movie", "quic", "orders=1+2", rate=5e-3, **SMALL)

@@ -13,8 +13,7 @@ from pennylane.devices.tests import get_device_tests
 HAS_JAX = find_spec("jax") is not None  # without it, its tests are left out
 PLUGINS = ["-p", "flaky.flaky_pytest_plugin", "-p", "pytest_mock", "-p", "device_suite", "-p", "no:cacheprovider"]
 
-# One process, so that the suite runs once.
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("suite")]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
