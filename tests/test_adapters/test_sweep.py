@@ -219,7 +219,7 @@ def sweep(script, folder, log, seconds):
     return started(script, folder, env={**IMPORTS, "LAB_LOG": str(log), "LAB_SECONDS": str(seconds)})
 
 
-def waits(condition, seconds=400):
+def waits(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
